@@ -38,7 +38,7 @@ from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.tasks import Batch
 from cl.training.loop import fit
-from cl.training.optimiser import make_optimiser, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, make_schedule
 from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies.naive import Naive
 
@@ -89,7 +89,7 @@ def trainer(
     )  # fmt: skip
     engine = Trainer(
         model=Classifier(learner), args=arguments, train_dataset=data, data_collator=collate,
-        optimizers=(optimiser, warm_up_then_decay(optimiser, steps, settings.warmup)),
+        optimizers=(optimiser, make_schedule(optimiser, steps, settings)),
     )  # fmt: skip
     started = time.process_time()
     engine.train()
@@ -107,7 +107,7 @@ def textbook(config: Config, rows: pd.DataFrame, *, seed: int) -> tuple[Learner,
     settings = config.training
     steps = settings.epochs * -(-len(rows) // settings.batch_size)
     optimiser = make_optimiser(learner, settings)
-    schedule = warm_up_then_decay(optimiser, steps, settings.warmup)
+    schedule = make_schedule(optimiser, steps, settings)
     coded = learner.tokenizer(
         list(rows["text"]), padding="max_length", truncation=True, max_length=128, return_tensors="pt"
     )

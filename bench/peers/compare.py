@@ -1,7 +1,7 @@
 """The same stream, encoder, order, epochs, rates and buffer through Perennial and through Avalanche, side by side.
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install -r bench/peers/requirements.txt
-    python bench/peers/compare.py examples/clinc150/cl.yaml --data ../shared/data/clinc150 --peer /tmp/peers/bin/python
+    python bench/peers/compare.py examples/clinc150/cl.yaml --data CLINC150 --peer AVALANCHE/bin/python
 
 Perennial runs as `cl backtest` does, so that its seconds hold tokenisation, loading and saving. The peer is given the
 token ids, saves nothing, pads each batch to its longest row, and has the same pooling, head, frozen embeddings,

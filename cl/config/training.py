@@ -95,15 +95,47 @@ class TrainingSettings(Section):
         ge=1,
         description="Maximum optimiser steps of an update, over all epochs; null: as many as the epochs have",
     )
-    batch_size: int = Field(32, ge=1, description="Rows per step")
+    batch_size: int = Field(32, ge=1, description="Rows of a batch")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Most tokens of a batch, in place of batch_size rows; a longer row is a batch of its own; null: "
+        "count rows",
+    )
+    accumulate: int = Field(
+        1, ge=1, description="Batches per step: their gradients are added up, as if they were one, in the memory of one"
+    )
+    recompute: bool = Field(
+        False,
+        description="Compute the states inside the encoder's layers again in the backward pass instead of keeping "
+        "them: less memory, about a third more time, the same result",
+    )
+    packing: bool = Field(
+        True,
+        description="Causal language models of known architectures read the rows of a batch end to end, each by "
+        "itself, instead of padded; other models pad",
+    )
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate of the encoder (AdamW)")
     head_learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate of the head")
     weight_decay: float = Field(0.01, ge=0, description="Applied to weight matrices, not to biases and norms")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps until the peak rate, followed by linear decay")
+    schedule: Literal["linear", "cosine", "warmup_stable_decay"] = Field(
+        "linear",
+        description="How the learning rate falls to zero after the warmup: linearly, along a cosine, or only over the "
+        "last steps",
+    )
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of steps until the peak rate")
+    decay: float = Field(
+        0.1, gt=0, le=1, description="Share of steps over which warmup_stable_decay falls; the others fall all the time"
+    )
     clip_norm: float = Field(1.0, gt=0, description="Maximum gradient norm")
     patience: int = Field(2, ge=1, description="Epochs without a better validation score before training stops")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto: bfloat16 where the hardware supports it"
+    )
+    checkpoint_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="Least seconds between two checkpoints, each after a step; a killed run goes on from the last",
     )
     augment: AugmentSettings | None = Field(
         None,

@@ -94,10 +94,10 @@ def _rows_to_learn(config: Config, sizes: UpdateSizes) -> int:
 def _trained_rows(config: Config, each: int) -> int:
     """Return the rows of all epochs of so many rows each, as far as the steps allow."""
     bounds = config.training
-    result: int = (
-        bounds.epochs * each if bounds.steps is None else min(bounds.epochs * each, bounds.steps * bounds.batch_size)
-    )
-    return result
+    rows: int = bounds.epochs * each
+    if bounds.steps is None or bounds.batch_tokens is not None:  # how many rows have so many tokens is not known yet
+        return rows
+    return min(rows, bounds.steps * bounds.batch_size * bounds.accumulate)
 
 
 def _passes_per_row(config: Config) -> int:

@@ -11,17 +11,29 @@ POOL = 64
 """Batches whose rows are sorted by length together."""
 
 
-def shuffled_batches(lengths: list[int], batch_size: int, rng: np.random.Generator) -> list[list[int]]:
+def shuffled_batches(
+    lengths: list[int], batch_size: int, rng: np.random.Generator, *, tokens: int | None = None
+) -> list[list[int]]:
     """Return the indices of each batch of an epoch, in random order, rows of similar length together.
 
     Rows are shuffled, sorted by length within pools of 64 batches, and the batches are shuffled again: the order stays
     random, and most of the padding goes.
+
+    Args:
+        lengths: of the rows, in tokens.
+        batch_size: rows of a batch.
+        rng: draws the order.
+        tokens: that a batch has at most, if it has more than one row, in place of ``batch_size`` rows.
     """
     order = rng.permutation(len(lengths))
+    usual = batch_size if tokens is None else max(1, tokens * len(lengths) // max(1, sum(lengths)))
     batches: list[list[int]] = []
-    for start in range(0, len(order), batch_size * POOL):
-        pool = sorted(order[start : start + batch_size * POOL], key=lambda row: lengths[row])
-        batches += [[int(row) for row in pool[first : first + batch_size]] for first in range(0, len(pool), batch_size)]
+    for start in range(0, len(order), usual * POOL):
+        pool = sorted((int(row) for row in order[start : start + usual * POOL]), key=lambda row: lengths[row])
+        if tokens is None:
+            batches += [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
+        else:
+            batches += cut_by_cost(pool, lengths, tokens)
     return [batches[index] for index in rng.permutation(len(batches))]
 
 
@@ -33,8 +45,13 @@ def batch_by_length(lengths: list[int], batch_size: int) -> list[list[int]]:
 
 def batch_by_cost(lengths: list[int], costs: list[int], most: int) -> list[list[int]]:
     """Return the indices of each batch as `batch_by_length` does: a batch costs ``most`` at most, or has one row."""
+    return cut_by_cost([int(row) for row in np.argsort(lengths, kind="stable")], costs, most)
+
+
+def cut_by_cost(rows: list[int], costs: list[int], most: int) -> list[list[int]]:
+    """Return rows in batches, in their order: a batch costs ``most`` at most, or has one row."""
     batches, total = [list[int]()], 0
-    for row in (int(row) for row in np.argsort(lengths, kind="stable")):
+    for row in rows:
         if batches[-1] and total + costs[row] > most:
             batches, total = [*batches, []], 0
         batches[-1].append(row)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from cl.models.learner import Learner
-from cl.tasks import Batch, Encoded
+from cl.models.packing import AttentionWithinRows, PackedRows, can_pack
+from cl.tasks import IGNORED, Batch, Encoded
 
 POSITIONS = "positions"
 """The extra tensor of a batch with the positions (rows, targets) whose states the output layer reads."""
@@ -41,10 +42,11 @@ class LanguageLearner(Learner):
         known = named if isinstance(named, list) else [named]
         return sorted({id for id in (*known, self.tokenizer.eos_token_id) if isinstance(id, int)})
 
-    def forward(self, batch: Batch, layers: int | None = None) -> list[torch.Tensor]:
+    def forward(self, batch: Batch, layers: int | None = None, *, packed: bool = False) -> list[torch.Tensor]:
         """Return the logits (rows, targets, vocabulary) where answers are written, as the states of a single layer.
 
-        No keys and values are cached: what is packed or padded would be attended to.
+        No keys and values are cached: what is packed or padded would be attended to. Packed, the logits of places
+        without a target are 0.
         """
         with self.in_own_format():
             if self.has_decoder:
@@ -52,11 +54,25 @@ class LanguageLearner(Learner):
                 out = self.encoder(
                     input_ids=batch.input_ids, attention_mask=batch.mask, decoder_input_ids=ids, use_cache=False
                 )
+                logits: torch.Tensor = out.logits
+            elif packed and can_pack(self.encoder, batch.input_ids.shape[1]):
+                logits = self._packed_logits(batch)
             else:
-                with self._reads_only(batch.extras[POSITIONS]):
+                rows = torch.arange(len(batch.targets), device=batch.targets.device).unsqueeze(1)
+                with self._reads_only((rows, batch.extras[POSITIONS])):
                     out = self.encoder(input_ids=batch.input_ids, attention_mask=batch.mask, use_cache=False)
-        logits: torch.Tensor = out.logits
+                logits = out.logits
         return [logits.float() if self.settings.dtype == "bfloat16" else logits]
+
+    def _packed_logits(self, batch: Batch) -> torch.Tensor:
+        """Return the logits of a batch whose rows are read end to end, and written where they have a target."""
+        packed, written = PackedRows.of(batch.input_ids, batch.mask), batch.targets != IGNORED
+        places = packed.find(batch.extras[POSITIONS])[written]
+        with self._reads_only((torch.zeros_like(places), places)), AttentionWithinRows(packed.lengths):
+            own = self.encoder(input_ids=packed.input_ids, position_ids=packed.positions, use_cache=False).logits
+        logits: torch.Tensor = own.new_zeros(*written.shape, own.shape[-1])
+        logits[written] = own
+        return logits
 
     def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:
         """Return the logits, which `forward` has returned in place of states."""
@@ -67,11 +83,10 @@ class LanguageLearner(Learner):
         return states.new_zeros(len(states), 0)
 
     @contextmanager
-    def _reads_only(self, positions: torch.Tensor) -> Iterator[None]:
-        """Let the output layer read these positions (rows, targets) only: a vocabulary is wide."""
-        rows = torch.arange(len(positions), device=positions.device).unsqueeze(1)
+    def _reads_only(self, places: tuple[torch.Tensor, torch.Tensor]) -> Iterator[None]:
+        """Let the output layer read these rows and positions only: a vocabulary is wide."""
         layer = self.encoder.get_output_embeddings()
-        handle = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][rows, positions], *inputs[1:]))
+        handle = layer.register_forward_pre_hook(lambda _, inputs: (inputs[0][places], *inputs[1:]))
         try:
             yield
         finally:

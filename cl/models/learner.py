@@ -152,8 +152,11 @@ class Learner:
         """Run encoder and head on a batch; the task decides the shape of the logits."""
         return self.read(self.forward(batch), batch)
 
-    def forward(self, batch: Batch, layers: int | None = None) -> list[torch.Tensor]:
-        """Run the encoder on a batch and return the states of its last layers, as `states` does."""
+    def forward(self, batch: Batch, layers: int | None = None, *, packed: bool = False) -> list[torch.Tensor]:
+        """Run the encoder on a batch and return the states of its last layers, as `states` does.
+
+        ``packed``: a language model may read the rows end to end instead of padded.
+        """
         return self.states(batch.input_ids, batch.mask, layers, prefix=batch.extras.get(PREFIX))
 
     def read(self, states: list[torch.Tensor], batch: Batch) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Checkpoint a training run and resume it: weights, optimiser, schedule, random state and scratch, as safetensors.
 
-A run resumes at the start of an epoch; the saved random state determines the order of rows and the dropout in it.
+A run resumes after any step. The random state at the start of the epoch gives the epoch's rows and batches once more;
+the one after the step gives what is drawn from there on.
 """
 
 from __future__ import annotations
@@ -20,13 +21,10 @@ from cl.models.learner import Learner
 from cl.records.training import validation_rank
 from cl.training.strategies import Update
 
-SECONDS = 30.0
-"""Least time between two checkpoints: a short run costs less to repeat than to save."""
-
 
 @dataclass
 class TrainingProgress:
-    """How far a run has come."""
+    """How far a run has come, and in its present epoch: its steps, the rows in them and the sum of the rows' losses."""
 
     epochs: int = 0
     steps: int = 0
@@ -34,11 +32,18 @@ class TrainingProgress:
     recalled: int = 0
     losses: list[float] = field(default_factory=list)
     validation_scores: list[float | None] = field(default_factory=list)
+    epoch_steps: int = 0
+    epoch_rows: int = 0
+    epoch_loss: float = 0.0
 
 
 @dataclass
 class TrainingRun:
-    """Everything that changes while a learner is trained."""
+    """Everything that changes while a learner is trained.
+
+    ``epoch_start`` is the random state with which the present epoch began; ``resumed`` the one of the step after which
+    a run goes on within an epoch.
+    """
 
     learner: Learner
     optimiser: torch.optim.Optimizer
@@ -48,13 +53,24 @@ class TrainingRun:
     best: BestEpoch
     progress: TrainingProgress = field(default_factory=TrainingProgress)
     saved_at: float = field(default_factory=time.monotonic)
+    epoch_start: dict[str, Any] = field(default_factory=dict)
+    resumed: dict[str, Any] | None = None
+
+    def begin_epoch(self) -> None:
+        """Remember the random state."""
+        self.epoch_start = dict(self.rng.bit_generator.state)
+
+    def go_on(self) -> None:
+        """Restore the random state of the step after which the run goes on, once the epoch's batches are drawn."""
+        if self.resumed is not None:
+            self.rng.bit_generator.state, self.resumed = self.resumed, None
 
 
-def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
-    """Write a run's state atomically; return False if the last checkpoint is less than `SECONDS` old."""
+def save_checkpoint(run: TrainingRun, folder: Path, *, seconds: float) -> bool:
+    """Write a run's state atomically; return False if the last checkpoint is less than so many seconds old."""
     from safetensors.torch import save_file
 
-    if time.monotonic() - run.saved_at < SECONDS:
+    if time.monotonic() - run.saved_at < seconds:
         return False
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -66,6 +82,7 @@ def save_checkpoint(run: TrainingRun, folder: Path) -> bool:
         "schedule": {k: v for k, v in run.schedule.state_dict().items() if k != "lr_lambdas"},
         "rates": [group["lr"] for group in run.optimiser.param_groups],
         "rng": run.rng.bit_generator.state,
+        "epoch_start": run.epoch_start,
     }
     (fresh / "run.json").write_text(json.dumps(description), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,7 +102,8 @@ def restore_checkpoint(run: TrainingRun, folder: Path) -> bool:
     with torch.no_grad():
         for name, parameter in run.learner.parameters():
             parameter.copy_(tensors[f"weights/{name}"])
-    run.best.weights = {name: tensors[f"best/{name}"].to(run.learner.device) for name, _ in run.learner.parameters()}
+    best = {key.removeprefix("best/"): tensor for key, tensor in tensors.items() if key.startswith("best/")}
+    run.best.weights = {name: tensor.to(run.learner.device) for name, tensor in best.items()}
     for key, value in description["best"].items():
         setattr(run.best, key, value)
     _restore_optimiser(run, tensors, description["rates"])
@@ -96,6 +114,8 @@ def restore_checkpoint(run: TrainingRun, folder: Path) -> bool:
         prefix = f"scratch/{index}/"
         update.scratch.update({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
     run.rng.bit_generator.state = description["rng"]
+    if run.progress.epoch_steps:
+        run.rng.bit_generator.state, run.resumed = description["epoch_start"], description["rng"]
     torch.set_rng_state(tensors["chance/cpu"])
     if "chance/gpu" in tensors:
         torch.cuda.set_rng_state(tensors["chance/gpu"])

@@ -13,6 +13,7 @@ from cl.models.learner import Learner
 from cl.models.precision import autocast
 from cl.models.word_embeddings import Repeatable, random_state, recorded_embeddings
 from cl.tasks import Batch
+from cl.training.recompute import recomputed_layers
 from cl.training.strategies import Step
 
 
@@ -32,7 +33,7 @@ def take_forward_pass(
         learner: is trained.
         batch: the rows.
         ids: of the rows.
-        settings: the precision.
+        settings: the precision, and whether rows are packed and states recomputed.
         halves: the encoder's weights in bfloat16, of `half_weights`.
         watched: of how many of the last layers the states are wanted, in addition to those that the head reads.
         repeatable: record the word embeddings, so that the pass can be taken again with others.
@@ -43,7 +44,8 @@ def take_forward_pass(
         with autocast(settings.precision, learner.device), fast_kernels(learner.device):
             with halves.in_use(again=again) if halves else nullcontext():
                 layers = own if again else max(own, watched)
-                states = learner.forward(batch, layers)
+                with recomputed_layers(learner.encoder, halves) if settings.recompute else nullcontext():
+                    states = learner.forward(batch, layers, packed=settings.packing)
             states = [layer.float() for layer in states]
             return states, learner.read(states[-own:], batch)
 

@@ -17,7 +17,7 @@ import torch
 
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
-from cl.models.batching import collate, shuffled_batches
+from cl.models.batching import batch_by_cost, collate, shuffled_batches
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import choose_thresholds, score_rows
@@ -30,7 +30,7 @@ from cl.tasks import IGNORED, Batch, Encoded
 from cl.training.augmentation import Augmentation
 from cl.training.checkpoint import BestEpoch, TrainingRun, restore_checkpoint, save_checkpoint
 from cl.training.forward import take_forward_pass
-from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, make_schedule, step_clipped
 from cl.training.strategies import State, Strategy, TrainingData, Update
 
 log = logging.getLogger(__name__)
@@ -153,13 +153,14 @@ def fit(
     if rows.empty:
         raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
     most_steps = settings.steps or sys.maxsize
-    expected = min(settings.epochs * _count_steps(len(rows), settings), most_steps)
-    schedule = warm_up_then_decay(optimiser, expected, settings.warmup)
+    expected = min(settings.epochs * _count_steps(rows, tokens, settings), most_steps)
+    schedule = make_schedule(optimiser, expected, settings)
     run = TrainingRun(
         learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], BestEpoch(learner)
     )
     if checkpoint and restore_checkpoint(run, checkpoint):
-        log.info("resuming an interrupted run after epoch %d", run.progress.epochs)
+        further = f" and {done} steps of the next" if (done := run.progress.epoch_steps) else ""
+        log.info("resuming an interrupted run after epoch %d%s", run.progress.epochs, further)
     progress, best, halves = run.progress, run.best, half_weights(learner, settings.precision)
     with _report_cost(started, lambda: progress.learnt), meter(expected, "steps", done=progress.steps) as steps:
         while (
@@ -167,11 +168,14 @@ def fit(
             and progress.steps < most_steps
             and progress.epochs - best.epoch < settings.patience
         ):
+            run.begin_epoch()
             rows, recalled = _epoch_rows(strategies, lesson)
             encoded = tokens.encode(rows)
             if augmentation:
                 encoded = augmentation.encode(rows, encoded, lesson.rng)
-            progress.losses.append(train_epoch(run, strategies, encoded, rows, settings, steps, most_steps, halves))
+            progress.losses.append(
+                train_epoch(run, strategies, encoded, rows, settings, steps, most_steps, halves, checkpoint)
+            )
             progress.epochs += 1
             progress.recalled += recalled
             _check_weights(learner, settings)
@@ -181,7 +185,7 @@ def fit(
             score = "undecided" if best.latest is None else f"{best.latest:.4f}"
             log.info("epoch %d: loss %.4f, validation %s", progress.epochs, progress.losses[-1], score)
             if checkpoint:
-                save_checkpoint(run, checkpoint)
+                save_checkpoint(run, checkpoint, seconds=settings.checkpoint_seconds)
     best.restore()
     seconds = time.monotonic() - started
     return Fit(
@@ -205,24 +209,39 @@ def train_epoch(
     steps: Meter,
     most_steps: int,
     halves: HalfWeights | None,
+    checkpoint: Path | None = None,
 ) -> float:
-    """Train on each row once, as far as the steps of the update allow, and return the mean loss."""
-    learner, ids, total, learned = run.learner, rows["id"].tolist(), 0.0, 0
+    """Train on each row once, as far as the steps of the update allow, and return the mean loss.
+
+    It goes on after the steps of this epoch that the run has taken already.
+    """
+    learner, ids, progress = run.learner, rows["id"].tolist(), run.progress
     weights = epoch_weights(rows, encoded)
     learner.train_mode()
-    batches = shuffled_batches([len(row.input_ids) for row in encoded], settings.batch_size, run.rng)
-    for indices in batches[: most_steps - run.progress.steps]:
+    lengths = [len(row.input_ids) for row in encoded]
+    batches = shuffled_batches(lengths, settings.batch_size, run.rng, tokens=settings.batch_tokens)
+    in_steps = [batches[first : first + settings.accumulate] for first in range(0, len(batches), settings.accumulate)]
+    run.go_on()
+    for groups in in_steps[progress.epoch_steps : progress.epoch_steps + most_steps - progress.steps]:
         padding = learner.tokenizer.pad_token_id
-        batch = collate(learner.task, encoded, indices, padding, learner.device, weights=weights)
-        chosen = [ids[index] for index in indices]
-        loss = train_step(learner, batch, chosen, strategies, run.optimiser, settings, halves)
+        parts = [collate(learner.task, encoded, rows, padding, learner.device, weights=weights) for rows in groups]
+        chosen = [[ids[index] for index in indices] for indices in groups]
+        loss, count = (
+            train_step(learner, parts, chosen, strategies, run.optimiser, settings, halves),
+            sum(map(len, groups)),
+        )
         run.schedule.step()
-        run.progress.steps += 1
-        run.progress.learnt += len(indices)
-        learned += len(indices)
-        total += loss * len(indices)
+        progress.steps += 1
+        progress.learnt += count
+        progress.epoch_steps += 1
+        progress.epoch_rows += count
+        progress.epoch_loss += loss * count
         steps.advance()
-    return total / learned
+        if checkpoint:
+            save_checkpoint(run, checkpoint, seconds=settings.checkpoint_seconds)
+    mean = progress.epoch_loss / progress.epoch_rows
+    progress.epoch_steps, progress.epoch_rows, progress.epoch_loss = 0, 0, 0.0
+    return mean
 
 
 def epoch_weights(rows: pd.DataFrame, encoded: list[Encoded]) -> np.ndarray | None:
@@ -239,45 +258,58 @@ def epoch_weights(rows: pd.DataFrame, encoded: list[Encoded]) -> np.ndarray | No
 
 def train_step(
     learner: Learner,
-    batch: Batch,
-    ids: list[str],
+    batches: list[Batch],
+    ids: list[list[str]],
     strategies: Strategies,
     optimiser: torch.optim.Optimizer,
     settings: TrainingSettings,
     halves: HalfWeights | None = None,
 ) -> float:
-    """Take one optimiser step on a batch of rows with these ids and return the loss; ``halves`` of `half_weights`.
+    """Take one optimiser step on batches of rows with these ids and return the loss; ``halves`` of `half_weights`.
+
+    The loss of a batch, with its penalties, counts as its share of all targets: that of the task is the loss of all
+    rows as one batch.
 
     Raises:
         DivergedError: the loss or a penalty is not finite; no step is taken.
     """
-    step = take_forward_pass(
-        learner,
-        batch,
-        ids,
-        settings,
-        halves,
-        watched=max((strategy.watched for strategy, _ in strategies), default=0),
-        repeatable=any(strategy.perturbs for strategy, _ in strategies),
-    )
-    loss = learner.task.loss(step.logits, batch.targets, batch.weights)
-    terms = {"the loss": loss}
-    for strategy, update in strategies:
-        penalty = strategy.penalty(update, step)
-        if penalty is not None:
-            terms[f"the penalty of strategy '{strategy.name}'"] = penalty
-            loss = loss + penalty
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise _first_diverged(terms, settings)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    value, shares = 0.0, _shares_of_targets(batches)
+    for batch, own, share in zip(batches, ids, shares, strict=True):
+        step = take_forward_pass(
+            learner,
+            batch,
+            own,
+            settings,
+            halves,
+            watched=max((strategy.watched for strategy, _ in strategies), default=0),
+            repeatable=any(strategy.perturbs for strategy, _ in strategies),
+        )
+        loss = learner.task.loss(step.logits, batch.targets, batch.weights)
+        terms = {"the loss": loss}
+        for strategy, update in strategies:
+            penalty = strategy.penalty(update, step)
+            if penalty is not None:
+                terms[f"the penalty of strategy '{strategy.name}'"] = penalty
+                loss = loss + penalty
+        if not math.isfinite(part := float(loss.detach())):
+            raise _first_diverged(terms, settings)
+        value += part * share
+        (loss if share == 1 else loss * share).backward()
     for strategy, update in strategies:
         strategy.adjust(update, step)
     step_clipped(optimiser, settings.clip_norm)
     for strategy, update in strategies:
         strategy.stepped(update)
     return value
+
+
+def _shares_of_targets(batches: list[Batch]) -> list[float]:
+    """Return the share of each batch in the targets of all; without a target, in the batches."""
+    if len(batches) == 1:
+        return [1.0]
+    counts = [int((batch.targets != IGNORED).sum()) for batch in batches]
+    return [count / sum(counts) if sum(counts) else 1 / len(counts) for count in counts]
 
 
 @contextmanager
@@ -302,8 +334,13 @@ def _epoch_rows(strategies: Strategies, lesson: TrainingData) -> tuple[pd.DataFr
     return rows, len(rows) - len(chosen)
 
 
-def _count_steps(rows: int, settings: TrainingSettings) -> int:
-    return math.ceil(rows / settings.batch_size)
+def _count_steps(rows: pd.DataFrame, tokens: TokenCache, settings: TrainingSettings) -> int:
+    """Return the steps of an epoch; of batches by tokens there may be a few more or less, depending on their order."""
+    batches = math.ceil(len(rows) / settings.batch_size)
+    if settings.batch_tokens is not None:
+        lengths = [len(row.input_ids) for row in tokens.encode(rows)]
+        batches = len(batch_by_cost(lengths, lengths, settings.batch_tokens))
+    return math.ceil(batches / settings.accumulate)
 
 
 def _validate(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from cl.config import TrainingSettings
@@ -39,13 +41,25 @@ def step_clipped(optimiser: torch.optim.Optimizer, most: float) -> None:
     optimiser.step()
 
 
-def warm_up_then_decay(
-    optimiser: torch.optim.Optimizer, steps: int, warmup: float
+def make_schedule(
+    optimiser: torch.optim.Optimizer, steps: int, settings: TrainingSettings
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Return a schedule that rises linearly over the ``warmup`` share of steps, then falls linearly to zero."""
-    rise = max(1, round(steps * warmup))
+    """Return the schedule of the settings: the rate rises linearly over the ``warmup`` share of steps, then falls to 0.
+
+    It falls linearly, along half a cosine (Loshchilov and Hutter, 2017, equation 5, without restarts), or, with
+    ``warmup_stable_decay``, linearly over the last ``decay`` share of steps, and stays at its peak before (Hu et al.,
+    2024, "MiniCPM", section 4.2, equation 1).
+    """
+    rise, fall = max(1, round(steps * settings.warmup)), max(1, round(steps * settings.decay))
 
     def factor(step: int) -> float:
-        return min((step + 1) / rise, max(0.0, (steps - step) / max(1, steps - rise)))
+        return min((step + 1) / rise, after_warmup(step))
+
+    def after_warmup(step: int) -> float:
+        left = max(0, steps - step)
+        if settings.schedule == "warmup_stable_decay":
+            return min(1.0, left / fall)
+        share = left / max(1, steps - rise)
+        return share if settings.schedule == "linear" else (1 - math.cos(math.pi * min(1.0, share))) / 2
 
     return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)

@@ -52,7 +52,7 @@ def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama", posi
     Args:
         folder: where it is saved.
         tokenizer: of `made_tiny_model`.
-        kind: llama, or with a decoder of its own t5, bart or marian.
+        kind: llama or gpt2, or with a decoder of its own t5, bart or marian.
         positions: how many tokens a prompt and its answer may have; of llama.
     """
     import torch
@@ -74,13 +74,14 @@ def made_tiny_writer(folder: Path, tokenizer: Path, *, kind: str = "llama", posi
             "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
             "max_position_embeddings": positions, "tie_word_embeddings": True, "attention_bias": True,
         },
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 128},
         "t5": {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": start},
         "bart": layers,
         "marian": layers,
     }  # fmt: skip
     configured: Any = CONFIG_MAPPING[kind]
     config = configured(vocab_size=len(words), **sizes[kind], **ids)
-    writes: Any = AutoModelForCausalLM if kind == "llama" else AutoModelForSeq2SeqLM
+    writes: Any = AutoModelForSeq2SeqLM if kind in ("t5", "bart", "marian") else AutoModelForCausalLM
     writes.from_config(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

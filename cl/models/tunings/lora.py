@@ -43,6 +43,16 @@ class LoRA(Tuning):
         description="Names of the layers to adapt; null: those between the attention of a language model, of any other "
         "peft's choice, else query and value",
     )
+    rslora: bool = Field(
+        False,
+        description="Scale the update by alpha / sqrt(rank), so that a higher rank learns more (rsLoRA; Kalajdzievski, "
+        "2023)",
+    )
+    dora: bool = Field(
+        False,
+        description="Train the length of each row of a weight matrix apart from its direction, which LoRA updates "
+        "(DoRA; Liu et al., 2024, equation 5)",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate of the added matrices")
 
     def rate(self, default: float) -> float:
@@ -54,11 +64,17 @@ class LoRA(Tuning):
         from peft import LoraConfig, inject_adapter_in_model
 
         targets = self.targets or _default_targets(encoder)
-        config = LoraConfig(r=self.rank, lora_alpha=self.alpha, target_modules=targets)  # type: ignore[arg-type]
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]
+            target_modules=targets,
+            use_rslora=self.rslora,
+            use_dora=self.dora,
+        )
         return inject_adapter_in_model(config, encoder)
 
     def moving(self, encoder: nn.Module) -> list[nn.Parameter]:
-        """Return every A and B."""
+        """Return every A and B, and the lengths of DoRA."""
         return find_parameters(encoder, "lora_")
 
     def merge(self, encoder: nn.Module) -> nn.Module:
@@ -88,6 +104,14 @@ def _default_targets(encoder: nn.Module) -> list[str] | None:
         if isinstance(module, nn.Linear)
     }
     return sorted(linear & QUERY_AND_VALUE) or sorted(linear)
+
+
+def matrices(encoder: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Return ``scale * B`` (width out, rank) and A (rank, width in), by layer name."""
+    return {
+        name: (layer.scaling[ADAPTER] * layer.lora_B[ADAPTER].weight, layer.lora_A[ADAPTER].weight)
+        for name, layer in _lora_layers(encoder)
+    }
 
 
 def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:

@@ -11,6 +11,9 @@ from cl.training.strategies import State, Strategy, Update
 if TYPE_CHECKING:
     import torch
 
+TAKEN = "steps taken"
+"""The name of a count beside those of the champion's weights."""
+
 
 class Averaging(Strategy):
     """WiSE-FT (Wortsman et al., 2022, "Robust fine-tuning of zero-shot models", section 3).
@@ -20,6 +23,11 @@ class Averaging(Strategy):
     replaces the zero-shot model, and the coefficient is chosen, not fixed. The champion has no weights for new labels:
     those of the challenger are used.
 
+    With ``every``, the running weights are also replaced during training, after each so many steps, by
+    ``(1 - weight) * own + weight * champion`` (SFA; Kleiman et al., 2025, "Soup to go"). The matrices of LoRA are
+    averaged one by one, which differs from the average of their products by ``weight * (1 - weight)`` times the product
+    of what the two have moved.
+
     >>> Averaging(steps=4).anchored_to
     'weights'
     """
@@ -28,6 +36,12 @@ class Averaging(Strategy):
     ends_first: ClassVar[bool] = True
 
     steps: int = Field(10, ge=1, description="Steps between champion and challenger; each is one validation pass")
+    every: int | None = Field(
+        None,
+        ge=1,
+        description="Average with the champion after so many steps of training, too; null: only in the end",
+    )
+    weight: float = Field(0.5, gt=0, lt=1, description="Share of the champion in an average during training (beta)")
 
     def begin(self, update: Update) -> None:
         """Keep the champion's weights."""
@@ -36,6 +50,19 @@ class Averaging(Strategy):
             for name, parameter in update.learner.parameters():
                 if not name.startswith(new_blocks):
                     update.scratch[name] = parameter.detach().clone()
+
+    def stepped(self, update: Update) -> None:
+        """Average the weights with the champion's if it is time."""
+        import torch
+
+        champion = update.scratch
+        if self.every is None or not champion:
+            return
+        taken = int(champion.get(TAKEN, torch.tensor(0))) + 1
+        if taken % self.every == 0:
+            own = {name: parameter.detach().clone() for name, parameter in update.learner.parameters()}
+            _interpolate(update, champion, own, 1 - self.weight)
+        champion[TAKEN] = torch.tensor(taken)
 
     def end(self, update: Update) -> State:
         """Set the best weights on the line; on a tie, those nearest the challenger."""

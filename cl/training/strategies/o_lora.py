@@ -9,6 +9,7 @@ from pydantic import Field
 from cl.config import Config
 from cl.plugins import Capability
 from cl.training.strategies import State, Step, Strategy, Update
+from cl.training.strategies._lora import why_no_plain_lora
 
 if TYPE_CHECKING:
     import torch
@@ -39,9 +40,8 @@ class OLoRA(Strategy):
 
     def objection(self, config: Config) -> str | None:
         """Reject any other tuning, and strategies that hold the matrices that every update resets."""
-        tuning = config.model.tuning
-        if (tuning if isinstance(tuning, str) else tuning["name"]) != "lora":
-            return "it keeps LoRA subspaces orthogonal and needs model.tuning: lora"
+        if why := why_no_plain_lora(config, "keeps LoRA subspaces orthogonal"):
+            return why
         holding = [other.name for other in self.others(config) if other.anchored_to == "weights"]
         if holding:
             return f"every update resets its matrices, but '{holding[0]}' holds the old ones; leave one of the two out"

@@ -9,12 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from cl.training import checkpoint as checkpoints
 from cl.training.train import train
 from tests.support import warm
 from tests.support.versions import assert_same_version
 
-SETTINGS = {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "precision": "float32", "patience": 6}
+SETTINGS = {
+    "epochs": 6,
+    "batch_size": 8,
+    "learning_rate": 1e-3,
+    "precision": "float32",
+    "patience": 6,
+    "checkpoint_seconds": 0,
+}
 PARTS = {"a": ["loan", "fee"], "b": ["box", "lamp"]}
 
 
@@ -38,7 +44,7 @@ class EndsAt(logging.Handler):
 def config_of(tiny_config, tiny_model):
     def make(strategy):
         # dropout: torch's random state has to be restored as well
-        tuning = "lora" if strategy == "o_lora" else "full"
+        tuning = "lora" if strategy in ("o_lora", "n_lora") else "full"
         model = {"name": str(tiny_model), "dropout": 0.1, "tuning": tuning}
         return tiny_config(strategy=strategy, training=SETTINGS, model=model)
 
@@ -56,12 +62,11 @@ def rows_of(sentences):
 
 
 @pytest.fixture
-def cut_short(monkeypatch):
+def cut_short():
     """Run something that is to be interrupted after its third epoch, a checkpoint written after each."""
 
     def run(learn) -> None:
         log, handler = logging.getLogger("cl.training.loop"), EndsAt(4)
-        monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
         level = log.level
         log.setLevel(logging.INFO)
         log.addHandler(handler)
@@ -71,7 +76,6 @@ def cut_short(monkeypatch):
         finally:
             log.removeHandler(handler)
             log.setLevel(level)
-            monkeypatch.undo()
 
     return run
 
@@ -89,6 +93,8 @@ def cut_short(monkeypatch):
         ["lwf", "averaging"],
         {"name": "gdumb", "rows": 30},
         "o_lora",
+        "n_lora",
+        {"name": "averaging", "every": 2},
     ],
 )
 def test_going_on_gives_the_version_of_never_having_stopped(strategy, config_of, rows_of, tmp_path, cut_short) -> None:
@@ -137,7 +143,6 @@ from pathlib import Path
 import pandas as pd
 from cl.config import parse
 from cl.training.train import train
-from cl.training import checkpoint
 import json
 
 class Kill(logging.Handler):
@@ -149,7 +154,6 @@ place, way = Path(sys.argv[1]), sys.argv[2]
 log = logging.getLogger("cl.training.loop")
 log.setLevel(logging.INFO)
 log.addHandler(Kill() if way == "killed" else logging.StreamHandler(sys.stdout))
-checkpoint.SECONDS = 0.0
 table = pd.read_parquet(place / "rows.parquet")
 rows_of = lambda ids, split: table[table["part"].isin(ids) & (table["split"] == split)].reset_index(drop=True)
 config = parse(json.loads((place / "config.json").read_text()), where="test")

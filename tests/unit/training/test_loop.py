@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from cl.config import TrainingSettings
 from cl.errors import DivergedError
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.inference import answer
 from cl.training.checkpoint import BestEpoch
 from cl.training.loop import run_update
-from cl.training.optimiser import make_optimiser, step_clipped, warm_up_then_decay
+from cl.training.optimiser import make_optimiser, make_schedule, step_clipped
 from cl.training.strategies import State, TrainingData, Update
 from cl.training.strategies.ewc import EWC
 from cl.training.strategies.naive import Naive
@@ -138,7 +139,7 @@ def test_early_stopping_waits_for_patience_epochs(tiny_config, sentences) -> Non
 
 def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = warm_up_then_decay(optimiser, 100, 0.1)
+    schedule = make_schedule(optimiser, 100, TrainingSettings(warmup=0.1))
     rates = []
     for _ in range(100):
         rates.append(schedule.get_last_lr()[0])
@@ -146,6 +147,26 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
         schedule.step()
     assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and np.argmax(rates) in (9, 10)
     assert rates[-1] == pytest.approx(1 / 90, abs=1e-6)
+
+
+def rates_of(steps: int, **settings: object) -> list[float]:
+    """The learning rates of so many steps, as shares of the peak."""
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = make_schedule(optimiser, steps, TrainingSettings(**settings))
+    rates = []
+    for _ in range(steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    return rates
+
+
+def test_each_schedule_has_the_rates_computed_by_hand() -> None:
+    assert rates_of(6, warmup=1 / 3) == pytest.approx([0.5, 1.0, 1.0, 0.75, 0.5, 0.25])
+    cosine = [0.5, 1.0, 1.0, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2]
+    assert rates_of(6, warmup=1 / 3, schedule="cosine") == pytest.approx(cosine)
+    stable = [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2 / 3, 1 / 3]
+    assert rates_of(10, warmup=0.2, schedule="warmup_stable_decay", decay=0.3) == pytest.approx(stable)
 
 
 def test_recalled_rows_are_learnt_with_the_new_and_counted(tiny_config, sentences) -> None:

@@ -12,6 +12,7 @@ from cl.models.persistence import load_learner
 from cl.training.strategies import Update
 from cl.training.strategies.averaging import Averaging
 from cl.training.train import train
+from tests.support.task_rows import config_of, rows_of, task_of
 
 
 @pytest.fixture
@@ -98,3 +99,41 @@ def test_with_replay_it_never_validates_worse_than_replay_alone(tiny_config, sen
         found[len(strategy)] = score_rows(load_learner(folder / "2"), rows_of(["one", "two"], "validation"))
         assert result.validation_score == pytest.approx(found[len(strategy)][0])
     assert (found[2][0], -found[2][1]) >= (found[1][0], -found[1][1])
+
+
+def test_running_weights_are_averaged_with_the_champions_after_each_so_many_steps(pair) -> None:
+    """A step adds 4: after two steps 8 are left of the champion, and a quarter of that after averaging."""
+    champion, strategy, ways = copies(pair.learner), Averaging(every=2, weight=0.75), []
+    name = "head.blocks.0.bias"
+    strategy.begin(pair)
+    for _ in range(5):
+        with torch.no_grad():
+            for _, parameter in pair.learner.parameters():
+                parameter += 4.0
+        strategy.stepped(pair)
+        ways.append(float((dict(pair.learner.parameters())[name].detach() - champion[name]).mean()))
+    assert ways == pytest.approx([4, 2, 6, 2.5, 6.5], abs=1e-5)
+    young = next(parameter for key, parameter in pair.learner.parameters() if key == "head.blocks.1.bias")
+    torch.testing.assert_close(young.detach(), champion["head.blocks.1.bias"] + 20.0)
+
+
+def test_a_first_model_has_nothing_to_average_with(pair) -> None:
+    first = replace(pair, lesson=replace(pair.lesson, known=0), scratch={})
+    strategy, before = Averaging(every=1), copies(pair.learner)
+    strategy.begin(first)
+    strategy.stepped(first)
+    assert not first.scratch
+    assert all(torch.equal(parameter, before[name]) for name, parameter in pair.learner.parameters())
+
+
+def test_a_language_model_that_is_averaged_often_ends_nearer_its_champion(tiny_model, tmp_path) -> None:
+    rows, ways = rows_of(task_of("text_generation")), []
+    for strategy in ("naive", {"name": "averaging", "every": 1, "weight": 0.9, "steps": 1}):
+        training = {"epochs": 4, "patience": 4, "batch_size": 4, "precision": "float32", "learning_rate": 1e-2}
+        config = config_of(tiny_model, "text_generation", strategy=strategy, training=training)
+        folder = tmp_path / str(len(ways))
+        train(config, champion=None, new=["one"], past=[], rows_of=rows, folder=folder / "1")
+        train(config, champion=folder / "1", new=["two"], past=["one"], rows_of=rows, folder=folder / "2")
+        before, after = (dict(load_learner(folder / name).parameters()) for name in ("1", "2"))
+        ways.append(sum(float((after[name] - old).square().sum()) for name, old in before.items()))
+    assert ways[1] < ways[0] / 4

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from cl.models.build import grow_labels
+from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.tasks.text_classification import TextClassification
-from cl.training.strategies import State, _anchors
+from cl.training.strategies import State, TrainingData, Update, _anchors
 from cl.training.strategies.ewc import EWC
+from tests.support.task_rows import config_of, rows_of, task_of
 
 
 def test_the_penalty_against_a_hand_computed_case(learner, update_of, sentences) -> None:
@@ -194,3 +196,36 @@ def test_a_tolerance_finds_the_strength_that_keeps_to_it(strength, learner, upda
         for one, gradient in zip(moving, torch.autograd.grad(towards + penalty, moving), strict=True):
             one.data -= 1e-3 * gradient.clamp(-1, 1)
     assert sum(rises[-100:]) / 100 == pytest.approx(tolerance, rel=0.3)
+
+
+def test_ewc_on_the_adapter_of_a_language_model_weighs_by_the_squared_gradients_of_its_answers(tiny_model) -> None:
+    """By hand: each row alone, the gradient of the sum of its answer's losses; then half the weighted distance."""
+    lora = {"name": "lora", "rank": 2}
+    task = task_of("text_generation")
+    config, rows = config_of(tiny_model, "text_generation", model={"tuning": lora}), rows_of(task)(["one"], "train")
+    torch.manual_seed(0)
+    learner = grow_labels(new_learner(config), ["text"], seed=0)
+    freeze_all_but_tuned(learner)
+    with torch.no_grad():
+        for _, parameter in learner.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    rows = rows.head(5)
+    names, weights = zip(*learner.parameters(), strict=True)
+    squares = [torch.zeros_like(weight) for weight in weights]
+    for row in learner.encode(rows):
+        (batch,) = learner.batches([row], None)
+        loss = torch.nn.functional.cross_entropy(learner.logits(batch)[0], batch.targets[0], reduction="sum")
+        for total, gradient in zip(squares, torch.autograd.grad(loss, weights), strict=True):
+            total += gradient.square() / len(rows)
+    strategy = EWC(strength=3.0, fisher="empirical")
+    lesson = TrainingData(rows=rows, past=lambda: rows, rng=np.random.default_rng(0), known=1)
+    state = strategy.end(Update(State(), lesson, learner))
+    for name, square in zip(names, squares, strict=True):
+        torch.testing.assert_close(state.tensors[f"fisher.{name}"], square, rtol=1e-4, atol=1e-8)
+    later = Update(state, lesson, learner)
+    strategy.begin(later)
+    with torch.no_grad():
+        for weight in weights:
+            weight.add_(0.5)
+    by_hand = 3.0 / 2 * sum(float(square.sum()) * 0.25 for square in squares)
+    assert strategy.penalty(later, None).item() == pytest.approx(by_hand, rel=1e-4) and by_hand > 1e-3
