@@ -7,9 +7,10 @@ fields are its columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from typing_extensions import TypedDict
 
 from cl.plugins import Capability
 from cl.serving.schemas import (
@@ -27,6 +28,15 @@ from cl.serving.schemas import (
 from cl.tasks import Column, Schema, Task, ValueKind
 
 MOST_PARTS = 10_000
+
+
+class Turn(TypedDict):
+    """A turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
 TYPES: dict[ValueKind, Any] = {
     ValueKind.TEXT: Text,
     ValueKind.WORDS: Sentence,
@@ -35,6 +45,7 @@ TYPES: dict[ValueKind, Any] = {
     ValueKind.LABELS: Annotated[list[Label], Field(max_length=MOST_PARTS, fail_fast=True)],
     ValueKind.TAGS: Tags,
     ValueKind.TEXTS: Annotated[list[Text], Field(max_length=MOST_PARTS, fail_fast=True)],
+    ValueKind.MESSAGES: Annotated[list[Turn], Field(min_length=1, max_length=MOST_PARTS, fail_fast=True)],
     ValueKind.NUMBERS: Annotated[list[int], Field(max_length=MOST_PARTS, fail_fast=True)],
 }
 """The JSON form of a value, by its kind."""

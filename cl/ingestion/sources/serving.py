@@ -159,6 +159,8 @@ def _with_answers(feedback: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         read = [words and list(map(as_label, words)) for words in map(as_words, answers)]
     elif kind is ValueKind.LABELS:
         read = [labels if labels is None else sorted(set(map(as_label, labels))) for labels in map(_as_list, answers)]
+    elif kind is ValueKind.TEXT:
+        read = as_text(pd.Series(answers, dtype=object))
     else:
         read = list(map(_as_list, answers))
     given = pd.Series(read, index=feedback.index, dtype=object)
