@@ -8,6 +8,7 @@
 - span: two integers: a list, a list in JSON, an object with ``start`` and ``end``, or ``12:27``.
 - texts: a list of texts, also in JSON; an object with such a list under ``text``; any other text is the only one. An
   empty list is a value; an empty cell is a missing one.
+- messages: a list of turns with role and content, also in JSON.
 - numbers: a list of integers, also in JSON; an object with such a list under ``answer_start``; or integers separated by
   blanks or commas.
 """
@@ -21,6 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from cl.ingestion.conversations import read_conversations
 from cl.ingestion.label_cells import STRUCTURE, as_list, one_spelling, read_label_cells
 from cl.ingestion.tag_schemes import is_bio2
 from cl.ingestion.values import as_text, as_words
@@ -53,6 +55,8 @@ def read_cells(cells: pd.Series, column: Column, schema: Schema, spellings: Mapp
         return labels if spellings is None else one_spelling(labels, spellings), problems
     if column.kind is ValueKind.LABELS:
         return _read_labels(cells, spellings)
+    if column.kind is ValueKind.MESSAGES:
+        return read_conversations(cells, column.name)
     reader, what = _READERS[column.kind]
     return _read_each(cells, reader, f"{column.name} is no {what}")
 

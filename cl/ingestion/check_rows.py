@@ -16,6 +16,7 @@ from cl.config.data import ID, OWN_FIELDS
 from cl.errors import SourceError
 from cl.ingestion.bounds import refuse_columns
 from cl.ingestion.cells import check_together, outside_of_text, read_cells
+from cl.ingestion.conversations import split_conversations
 from cl.ingestion.former_labels import under_todays_names
 from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNPLACED, UNREADABLE, InternalColumn
 from cl.ingestion.periods import as_iso, split_into_periods
@@ -85,6 +86,8 @@ def check_rows(
         lost = _bad_rows(pd.Series(dtype=object), "", ())
     if chunk.empty:
         return CheckedRows(_empty_rows(task, config), lost)
+    raw = chunk
+    chunk = split_conversations(chunk, config, task.schema)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
     read, problems = _read_columns(chunk, config, task.schema.columns, task.schema, spellings)
@@ -97,7 +100,7 @@ def check_rows(
     good = rows[~broken]
     if config.data.id is None:
         good = good.assign(id=_hash_ids(good[[*task.schema.input_names, answer.name]]))
-    bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(chunk[broken]))
+    bad = _bad_rows(rows["id"][broken], [reason for reason in reasons if reason], raw_rows(raw[broken]))
     return CheckedRows(good, pd.concat([lost, bad]).sort_index() if len(lost) else bad, composed)
 
 
@@ -312,6 +315,9 @@ def _find_reasons(
         checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
     checks |= check_together(rows, schema)
     for column in schema.inputs:
+        if column.kind is ValueKind.MESSAGES:
+            turns = rows[column.name].map(lambda turns: [turn["content"] for turn in turns or ()], na_action=None)
+            checks[f"{column.name} too long"] = _longest(turns) > data.max_chars
         if column.kind.is_read:
             of = "" if schema.input else f"{column.name} "
             lengths = _lengths(shown[column.name])
@@ -324,7 +330,7 @@ def _find_reasons(
 def _missing(column: Column, schema: Schema) -> str:
     """Return the reason of a row that lacks a column."""
     if column is schema.input:
-        return "missing text"
+        return f"missing {column.name}"
     return "missing label" if column is schema.answer and column.kind.names_classes else f"missing {column.name}"
 
 

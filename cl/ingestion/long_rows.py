@@ -42,7 +42,7 @@ class LongRows:
             return
         column = self.task.schema.input
         words = column is not None and column.kind is ValueKind.WORDS
-        values = self.task.texts(wanted) if column is None else wanted[column.name]
+        values = self.task.texts(wanted) if column is None or not column.kind.is_read else wanted[column.name]
         inputs = [list(value) if words else value for value in values]
         encoded = self.tokenizer.encode_batch_fast(inputs, is_pretokenized=words)
         self.cut += sum(len(row.ids) > self.most_tokens for row in encoded)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cl.tasks import Column, Schema, ValueKind
+from cl.tasks import Column, Schema, ValueKind, conversation_problem
 
 PART = {ValueKind.WORDS: "token", ValueKind.LABELS: "label", ValueKind.TAGS: "tag", ValueKind.TEXTS: "text"}
 """What a part of a list is called."""
@@ -37,6 +37,9 @@ def input_problem(value: Any, column: Column) -> str | None:
         return None if column.optional else f"{column.name} is missing"
     if not column.kind.is_list:
         return None if isinstance(value, str) else f"{column.name} is not text"
+    if column.kind is ValueKind.MESSAGES:
+        problem = conversation_problem(value)
+        return None if problem is None else f"{column.name}: {problem}"
     if not isinstance(value, Collection) or isinstance(value, str | bytes | Mapping):
         return f"{column.name} is not a list"
     if column.kind in (ValueKind.SPAN, ValueKind.NUMBERS):

@@ -91,6 +91,8 @@ def _redact_value(kind: ValueKind, value: Any, redact: Redaction) -> Any:
         return redact(value)
     if kind is ValueKind.WORDS:
         return [redact(word).strip() or REDACTED for word in value]
+    if kind is ValueKind.MESSAGES:
+        return [{**turn, "content": redact(turn["content"])} for turn in value]
     return list(map(redact, value)) if kind is ValueKind.TEXTS else value
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from typing_extensions import TypedDict
 
 from cl.plugins import Capability
 from cl.serving.schemas import (
@@ -28,6 +29,15 @@ from cl.serving.schemas import (
 from cl.tasks import Column, Schema, Task, ValueKind
 
 MOST_PARTS = 10_000
+
+
+class Turn(TypedDict):
+    """A turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
 TYPES: dict[ValueKind, Any] = {
     ValueKind.TEXT: Text,
     ValueKind.WORDS: Sentence,
@@ -36,6 +46,7 @@ TYPES: dict[ValueKind, Any] = {
     ValueKind.LABELS: Annotated[list[Label], Field(max_length=MOST_PARTS, fail_fast=True)],
     ValueKind.TAGS: Tags,
     ValueKind.TEXTS: Annotated[list[Text], Field(max_length=MOST_PARTS, fail_fast=True)],
+    ValueKind.MESSAGES: Annotated[list[Turn], Field(min_length=1, max_length=MOST_PARTS, fail_fast=True)],
     ValueKind.NUMBERS: Annotated[list[int], Field(max_length=MOST_PARTS, fail_fast=True)],
 }
 """The JSON form of a value, by its kind."""

@@ -27,6 +27,7 @@ from cl.tasks._base import (
     scores_by_class,
     text_ids,
 )
+from cl.tasks._conversations import as_turns, conversation_problem
 from cl.tasks._schema import Column, Schema, ValueKind
 from cl.tasks._words import token_offsets
 
@@ -47,7 +48,9 @@ __all__ = [
     "ValueKind",
     "agrees",
     "as_one_line",
+    "as_turns",
     "class_of",
+    "conversation_problem",
     "filler",
     "in_order",
     "known_positions",

@@ -110,4 +110,6 @@ def as_one_line(kind: ValueKind, value: Any) -> str:
         return (" to " if kind is ValueKind.SPAN else " ").join(map(str, value))
     if kind is ValueKind.LABELS:
         return BETWEEN_LABELS.join(sorted(value)) or NONE_APPLIES
+    if kind is ValueKind.MESSAGES:
+        return " / ".join(f"{turn['role']}: {turn['content']}" for turn in value)
     return (" / " if kind is ValueKind.TEXTS else " ").join(value)

@@ -69,7 +69,7 @@ def _check_prefix(before: str, after: str, tokenizer: PreTrainedTokenizerBase) -
         )
 
 
-_REMEDY = "set task: {name: text_generation, template: plain}, or name another model"
+_REMEDY = "set template: plain under task in cl.yaml, or name another model"
 
 
 def _named(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -131,3 +131,31 @@ def parts_of(
     if completion is not None:
         messages.append({"role": ASSISTANT, "content": completion})
     return render_chat(messages, tokenizer)
+
+
+def conversation_parts(
+    messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, template: Template
+) -> list[PromptPart]:
+    """Return the parts of a conversation: by the tokenizer's chat template, or a line for each turn.
+
+    >>> from cl.testing import tiny_tokenizer
+    >>> talk = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+    >>> [part.text for part in conversation_parts(talk, tiny_tokenizer(), template="auto")]
+    ['user: hi\\nassistant: ', 'hello']
+
+    Raises:
+        ConfigError: the tokenizer has no chat template, or one that cannot be used.
+    """
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    if template == "chat" and not has_template:
+        raise ConfigError(f"{_named(tokenizer)} has no chat template; {_REMEDY}")
+    if template != "plain" and has_template:
+        return render_chat(messages, tokenizer)
+    parts, before = list[PromptPart](), ""
+    for message in messages:
+        if message["role"] == ASSISTANT:
+            parts += [PromptPart(f"{before}{ASSISTANT}: ", False), PromptPart(message["content"], True)]
+            before = "\n"
+        else:
+            before += f"{message['role']}: {message['content']}\n"
+    return parts if messages[-1]["role"] == ASSISTANT else [*parts, PromptPart(f"{before}{ASSISTANT}: ", False)]

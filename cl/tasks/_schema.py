@@ -34,6 +34,8 @@ class ValueKind(StrEnum):
     """A list of texts; it may be empty."""
     NUMBERS = "numbers"
     """A list of integers; it may be empty."""
+    MESSAGES = "messages"
+    """A conversation: a list of turns, each with ``role`` and ``content``."""
 
     @property
     def is_read(self) -> bool:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from cl.tasks import IGNORED, Capability, Column, Encoded, Schema, Task, ValueKind
-from cl.tasks._prompts import Template, parts_of, tokenise_parts
-from cl.tasks._text_scores import TEXT_SCORES, corpus_chrf
+from cl.tasks import Column, Schema, ValueKind
+from cl.tasks._prompts import PromptPart, parts_of
+from cl.tasks._written_answers import WrittenAnswers
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
     from transformers import PreTrainedTokenizerBase
 
 
-class TextGeneration(Task):
+class TextGeneration(WrittenAnswers):
     """An answer in words, written by a causal model (SmolLM2, Llama) or by an encoder and decoder (T5, BART, Marian).
 
     The loss is that of the answer's tokens alone. The score of a row compares the answer with the true one.
@@ -35,162 +29,13 @@ class TextGeneration(Task):
         inputs=(Column("prompt", ValueKind.TEXT, "What is asked", "Translate into German: good day"),),
         answer=Column("completion", ValueKind.TEXT, "The answer", "guten Tag"),
     )
-    provides: ClassVar[frozenset[Capability]] = frozenset({Capability.WRITING})
-    row_metric: ClassVar[str] = "likeness of an answer to the true one"
-    solver: ClassVar[dict[str, Any] | None] = None
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "model": {"name": "smollm2", "max_length": 256, "tuning": {"name": "lora", "rank": 10, "alpha": 20.0}},
-        "training": {"batch_size": 8},
-        "drift": {"max_rows": 200, "reference_rows": 200},
-        "evaluation": {
-            "max_rows": 200,
-            "robustness": [],
-            "latency_calls": 3,
-            "throughput_rows": 8,
-        },
-    }
 
-    metric: Literal["chrf", "rouge_l", "exact_match", "f1"] = Field(  # type: ignore[misc]
-        "chrf",
-        description="What an answer is scored by: chrF of characters, ROUGE-L of words in order, the same words, or F1 "
-        "of words",
-    )
-    template: Template = Field(
-        "auto",
-        description="How prompts and answers are put: chat: by the chat template of the tokenizer; plain: as they are; "
-        "auto: chat where there is one",
-    )
     instruction: str = Field("", description="What is said before each prompt, such as 'Translate into German.'")
-    max_new_tokens: int = Field(64, ge=1, le=4096, description="Most tokens of an answer")
 
-    @property
-    def most_new_tokens(self) -> int:
-        """The most tokens of an answer."""
-        return self.max_new_tokens
+    def parts(self, asked: str, answer: str | None, tokenizer: PreTrainedTokenizerBase) -> list[PromptPart]:
+        """Return the prompt, and the answer, which is learned."""
+        return parts_of(asked, answer, tokenizer, template=self.template, instruction=self.instruction)
 
-    def labels(self, rows: pd.DataFrame) -> list[str]:
-        """Return the name of what a model can answer."""
-        return ["text"]
-
-    def encode(
-        self,
-        rows: pd.DataFrame,
-        tokenizer: PreTrainedTokenizerBase,
-        labels: list[str],
-        *,
-        max_length: int,
-        apart: bool = False,
-    ) -> list[Encoded]:
-        """Tokenise prompts and answers.
-
-        Where both are read together, a long prompt loses its beginning, so that half of the length, or an answer of
-        ``max_new_tokens``, has room; a long answer loses its end.
-
-        Args:
-            rows: prompts, and answers if there are any.
-            tokenizer: of the model.
-            labels: not read.
-            max_length: most tokens that are read.
-            apart: the answer is written by a decoder of its own, and not after the prompt.
-        """
-        answers = rows["completion"] if "completion" in rows else [None] * len(rows)
-        encode = self._encode_apart if apart else self._encode_together
-        return [
-            encode(prompt, answer, tokenizer, max_length)
-            for prompt, answer in zip(rows["prompt"], answers, strict=True)
-        ]
-
-    def _encode_together(
-        self, prompt: str, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
-    ) -> Encoded:
-        parts = parts_of(prompt, answer, tokenizer, template=self.template, instruction=self.instruction)
-        asked, _ = tokenise_parts(parts[:1], tokenizer, ends=True)
-        written, learned = tokenise_parts(parts[1:], tokenizer, ends=True)
-        room = max(max_length // 2, max_length - self.max_new_tokens)
-        asked = asked[-room:] or [_first_token(tokenizer)]
-        left = max_length - len(asked)
-        targets = [id if own else IGNORED for id, own in zip(written[:left], learned[:left], strict=True)]
-        targets = targets[: max((index + 1 for index, id in enumerate(targets) if id != IGNORED), default=0)]
-        positions = [len(asked) - 1 + index for index in range(len(targets))]
-        return Encoded(asked + written[:left], targets, list(range(len(targets))), _Written(asked, positions))
-
-    def _encode_apart(
-        self, prompt: str, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
-    ) -> Encoded:
-        said = f"{self.instruction} {prompt}" if self.instruction else prompt
-        ids: list[int] = tokenizer(said, truncation=True, max_length=max_length)["input_ids"]
-        ids = ids or [_first_token(tokenizer)]
-        if answer is None:
-            return Encoded(ids, [], [], _Written(ids, []))
-        targets: list[int] = tokenizer(text_target=answer, add_special_tokens=False)["input_ids"]
-        targets = [*targets, tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else targets
-        targets = targets[:max_length]
-        return Encoded(ids, targets, list(range(len(targets))), _Written(ids, [0] * len(targets)))
-
-    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
-        """Return the tokens of the answers (rows, targets), -100 where a shorter one has ended."""
-        import torch
-
-        most = max(1, *(len(row.targets) for row in batch))
-        return torch.tensor([row.targets + [IGNORED] * (most - len(row.targets)) for row in batch])
-
-    def extras(self, batch: list[Encoded], length: int) -> dict[str, torch.Tensor]:
-        """Return ``positions`` (rows, targets): after which token of the row each token of the answer is written."""
-        import torch
-
-        most = max(1, *(len(row.targets) for row in batch))
-        return {
-            "positions": torch.tensor(
-                [row.context.positions + [0] * (most - len(row.context.positions)) for row in batch]
-            )
-        }
-
-    def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
-        """Return the score of each answer by the task's metric."""
-        import numpy as np
-
-        score = TEXT_SCORES[self.metric]
-        return np.array([score(truth, answer) for truth, answer in zip(rows["completion"], predictions, strict=True)])
-
-    def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the mean score by the task's metric, ROUGE-L, the share of exact matches, F1, and chrF of all rows."""
-        if rows.empty:
-            return {}
-        truths = list(rows["completion"])
-        scores: dict[str, float] = {
-            str(name): fmean(
-                TEXT_SCORES[name](truth, answer) for truth, answer in zip(truths, predictions, strict=True)
-            )
-            for name in dict.fromkeys([self.metric, "rouge_l", "exact_match", "f1"])
-        }
-        return {**scores, "corpus_chrf": corpus_chrf(truths, predictions)} if self.metric == "chrf" else scores
-
-    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return nothing: rows have no classes."""
-        return {}
-
-    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
-        """Return nothing: rows have no classes."""
-        return {}
-
-    def class_names(self, labels: list[str]) -> list[str]:
-        """Return nothing: rows have no classes."""
-        return []
-
-    def read_described(self, described: str) -> Any:
-        """Return the answer."""
-        return described
-
-
-@dataclass(frozen=True)
-class _Written:
-    """The tokens of a row's prompt, and after which position each token of the answer is written."""
-
-    prompt: list[int]
-    positions: list[int]
-
-
-def _first_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the token that stands for a prompt of which the tokenizer leaves nothing."""
-    named = (getattr(tokenizer, f"{kind}_token_id", None) for kind in ("bos", "eos", "unk", "pad"))
-    return next(int(id) for id in named if id is not None)
+    def as_plain_text(self, asked: str) -> str:
+        """Return the prompt after the instruction."""
+        return f"{self.instruction} {asked}" if self.instruction else asked

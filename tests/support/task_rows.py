@@ -123,6 +123,11 @@ MAKERS: dict[ValueKind, Callable[[list[str], list[str], int], Any]] = {
     ValueKind.LABELS: _labels,
     ValueKind.TAGS: _tags,
     ValueKind.TEXTS: lambda words, labels, row: words[-1:],
+    ValueKind.MESSAGES: lambda words, labels, row: [
+        {"role": "user", "content": " ".join(words[:2])},
+        {"role": "assistant", "content": "help"},
+        {"role": "user", "content": " ".join(words)},
+    ],
     ValueKind.NUMBERS: lambda words, labels, row: [" ".join(words).rindex(words[-1])],
 }
 """How a value of each kind is made: from the words of the row, the labels and the row's number."""

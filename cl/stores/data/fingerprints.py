@@ -24,7 +24,7 @@ from cl.records import SPLITS, Experience
 from cl.stores.data.experiences import Experiences
 from cl.stores.data.tombstones import RemovalRecord, read_removals
 from cl.stores.project_folder import ProjectFolder
-from cl.tasks import Column, Schema, ValueKind
+from cl.tasks import Column, Schema, ValueKind, as_turns
 
 BETWEEN_WORDS = "\x1f"
 BETWEEN_COLUMNS = "\0"
@@ -152,6 +152,10 @@ def _as_sorted_json(value: Any) -> str:
     return json.dumps(None if value is None else sorted(set(value)), ensure_ascii=False)
 
 
+def _turns_as_json(value: Any) -> str:
+    return json.dumps(None if value is None else as_turns(value), ensure_ascii=False)
+
+
 def _plain(value: Any) -> Any:
     return value if isinstance(value, str) else int(value)
 
@@ -165,6 +169,7 @@ CANONICAL: dict[ValueKind, Callable[[Any], str] | None] = {
     ValueKind.SPAN: _as_json,
     ValueKind.TEXTS: _as_json,
     ValueKind.NUMBERS: _as_json,
+    ValueKind.MESSAGES: _turns_as_json,
 }
 """How a value is written to be hashed, by its kind; None: it is a text already. Equal values are written alike."""
 

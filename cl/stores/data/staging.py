@@ -31,6 +31,7 @@ TYPES = {
     ValueKind.TAGS: STRINGS,
     ValueKind.TEXTS: STRINGS,
     ValueKind.NUMBERS: INTEGERS,
+    ValueKind.MESSAGES: pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
 }
 """The type of a stored column, by the kind of its values."""
 

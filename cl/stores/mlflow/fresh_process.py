@@ -106,10 +106,10 @@ def _describe_failure(code: int, complaint: str) -> str:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a cell as a JSON value: a text, or a list of texts or integers."""
+    """Return a cell as a JSON value: a text, or a list of texts, integers or turns of a conversation."""
     if value is None or isinstance(value, str):
         return value
-    return [part if isinstance(part, str) else int(part) for part in value]
+    return [part if isinstance(part, str | dict) else int(part) for part in value]
 
 
 def _load_and_answer(scratch: Path) -> None:
