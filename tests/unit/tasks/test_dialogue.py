@@ -66,3 +66,9 @@ def test_the_last_turn_is_the_answer_where_a_row_brings_no_other() -> None:
     checked = check_rows(rows, Config(task="dialogue"), Dialogue())
     assert checked.good["messages"].tolist() == [ASKED, ASKED] and checked.good["completion"].tolist() == ["so", "no"]
     assert checked.bad["reason"].tolist() == ["messages: it ends with a turn of the assistant"]
+
+
+def test_a_turn_that_is_too_long_is_named() -> None:
+    rows = pd.DataFrame({"id": ["1"], "messages": [[said("user", "hi" * 20)]], "completion": ["so"]})
+    checked = check_rows(rows, Config(task="dialogue", data={"max_chars": 30}), Dialogue())
+    assert checked.bad["reason"].tolist() == ["messages too long"]
