@@ -315,9 +315,6 @@ def _find_reasons(
         checks["unknown split"] = np.array([name is None for name in split_names(chunk[split])])
     checks |= check_together(rows, schema)
     for column in schema.inputs:
-        if column.kind is ValueKind.MESSAGES:
-            turns = rows[column.name].map(lambda turns: [turn["content"] for turn in turns or ()], na_action=None)
-            checks[f"{column.name} too long"] = _longest(turns) > data.max_chars
         if column.kind.is_read:
             of = "" if schema.input else f"{column.name} "
             lengths = _lengths(shown[column.name])
@@ -340,9 +337,10 @@ def _shown(values: pd.Series, column: Column) -> pd.Series:
 
 
 def _longest(values: pd.Series) -> np.ndarray:
-    """Return the number of characters of the longest text in each value, a text or a list of them."""
+    """Return the number of characters of the longest text in each value: a text, a list of them, or turns."""
     parts = ([value] if isinstance(value, str) else value or [""] for value in values)
-    return np.array([max(map(len, texts)) for texts in parts], dtype=int)
+    lengths = ([len(part if isinstance(part, str) else part["content"]) for part in own] for own in parts)
+    return np.array(list(map(max, lengths)), dtype=int)
 
 
 def _long_names(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config, schema: Schema) -> dict[str, np.ndarray]:
@@ -351,7 +349,7 @@ def _long_names(rows: pd.DataFrame, chunk: pd.DataFrame, config: Config, schema:
     if schema.answer.kind.names_classes:
         checks["label too long"] = _longest(rows[schema.answer.name]) > MAX_NAME_CHARS
     for column in schema.columns:
-        if column.kind is ValueKind.TEXTS:
+        if column.kind in (ValueKind.TEXTS, ValueKind.MESSAGES):
             checks[f"{column.name} too long"] = _longest(rows[column.name]) > config.data.max_chars
     checks |= {
         "id too long": _lengths(rows["id"]) > MAX_NAME_CHARS,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 TAKEN = "steps taken"
-"""The name of a count beside those of the champion's weights."""
+"""The name of a count among those of the champion's weights."""
 
 
 class Averaging(Strategy):

@@ -20,7 +20,7 @@ class NLoRA(Strategy):
     The penalty is ``strength`` times the sum over layers of the absolute values of what this update adds to the
     weights, ``|B A|_1``: where each update changes few weights, two of them seldom change the same, and less is
     overwritten.
-    Unlike in the paper, an update goes on with the champion's matrices in place of new ones beside frozen ones, and
+    Unlike in the paper, an update goes on with the champion's matrices in place of new ones next to frozen ones, and
     what counts is the difference, ``|B A - B_0 A_0|_1``; so it also suits language models, whose versions refer to
     weights that no update is merged into.
 

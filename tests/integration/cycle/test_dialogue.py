@@ -34,6 +34,7 @@ CHAT = (
     "{% if message.role == 'assistant' %} [SEP]{% endif %} {% endfor %}"
     "{% if add_generation_prompt %}to {% endif %}"
 )
+pytestmark = pytest.mark.timeout(240)  # the first test waits for two cycles
 LAYERS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
