@@ -86,8 +86,7 @@ def check_rows(
         lost = _bad_rows(pd.Series(dtype=object), "", ())
     if chunk.empty:
         return CheckedRows(_empty_rows(task, config), lost)
-    raw = chunk
-    chunk = split_conversations(chunk, config, task.schema)
+    raw, chunk = chunk, split_conversations(chunk, config, task.schema)
     require_columns(chunk, config, task, origin=origin)
     config = config if has_ids(chunk, config) else _without_id_column(config)
     read, problems = _read_columns(chunk, config, task.schema.columns, task.schema, spellings)
@@ -326,8 +325,6 @@ def _find_reasons(
 
 def _missing(column: Column, schema: Schema) -> str:
     """Return the reason of a row that lacks a column."""
-    if column is schema.input:
-        return f"missing {column.name}"
     return "missing label" if column is schema.answer and column.kind.names_classes else f"missing {column.name}"
 
 
