@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from cl.tasks import IGNORED, Capability, Encoded, Task
+from cl.tasks import IGNORED, Capability, Encoded, Schema, Task
 from cl.tasks._prompts import PromptPart, Template, tokenise_parts
 from cl.tasks._text_scores import TEXT_SCORES, corpus_chrf
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class WrittenAnswers(Task):
     """Base of the tasks whose answer is a text: its loss is that of the tokens that a row's parts have learned."""
 
+    schema: ClassVar[Schema]
     provides: ClassVar[frozenset[Capability]] = frozenset({Capability.WRITING})
     row_metric: ClassVar[str] = "likeness of an answer to the true one"
     solver: ClassVar[dict[str, Any] | None] = None
