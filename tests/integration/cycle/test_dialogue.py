@@ -112,7 +112,9 @@ def project(learned_twice: ProjectFolder, tmp_path: Path) -> ProjectFolder:
 
 def test_what_two_cycles_have_taught_is_answered_and_a_version_is_made_again_to_the_bit(project) -> None:
     shop = cl.Project.open(project.root)
-    answers = shop.predict([asked("please the old card"), asked("where is the loan")])
+    answers = shop.predict(
+        [json.dumps({"messages": asked(last)}) for last in ("please the old card", "where is the loan")]
+    )
     assert list(answers["prediction"]) == ["my card is lost", "my loan is lost"]
     result = reproduce_version(project.root, "2")
     assert result.identical and result.compared >= 3, result.apart
