@@ -14,8 +14,14 @@ def input_of_chat(messages: Sequence[ChatMessage], task: Task) -> Any:
     """Return a conversation as an input, as `ServedModel.encode` takes it.
 
     Raises:
-        RequestError: the task answers a prompt, and the conversation is more than that.
+        RequestError: the task answers a prompt, and the conversation is more than that; or it asks for no answer.
     """
+    column = task.schema.input
+    if column is not None and column.kind is ValueKind.MESSAGES:
+        if messages[-1].role != "user":
+            raise RequestError(422, f"messages: the last is of role {messages[-1].role!r}; end with one of role 'user'")
+        roles = {"developer": "system"}
+        return [{"role": roles.get(turn.role, turn.role), "content": turn.text} for turn in messages]
     if len(messages) == 1 and messages[0].role == "user":
         return input_of_prompt(messages[0].text, task)
     raise RequestError(

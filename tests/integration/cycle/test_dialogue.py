@@ -135,6 +135,16 @@ def test_conversations_are_answered_by_the_server_and_the_right_answers_become_r
                 seen["answers"] = (await client.post("/predict", json=body)).json()
                 wrong = {"input": {"messages": [{"role": "human", "content": "hi"}]}}
                 seen["wrong"] = (await client.post("/predict", json=wrong)).status_code
+                chat = {"model": config.name, "messages": asked("please the old card")}
+                seen["chat"] = (await client.post("/v1/chat/completions", json=chat)).json()
+                chat["messages"] = [
+                    {"role": turn["role"], "content": [{"type": "text", "text": turn["content"]}]}
+                    for turn in asked("is the old fee")
+                ]
+                seen["parts"] = (await client.post("/v1/chat/completions", json=chat)).json()
+                chat["messages"] = asked("please the old card")[:2]
+                seen["unasked"] = await client.post("/v1/chat/completions", json=chat)
+                seen["prompt"] = await client.post("/v1/completions", json={"model": config.name, "prompt": "a card"})
                 id = seen["answers"]["predictions"][0]["id"]
                 seen["feedback"] = await client.post("/feedback", json={"id": id, "completion": "your card is new"})
         finally:
@@ -143,6 +153,10 @@ def test_conversations_are_answered_by_the_server_and_the_right_answers_become_r
     asyncio.run(ask())
     assert [answer["completion"] for answer in seen["answers"]["predictions"]] == ["my card is lost"]
     assert seen["wrong"] == 422
+    assert seen["chat"]["choices"][0]["message"]["content"] == "my card is lost"
+    assert seen["parts"]["choices"][0]["message"]["content"] == "my fee is lost"
+    assert seen["unasked"].status_code == 422 and "end with one of role 'user'" in seen["unasked"].text
+    assert seen["prompt"].status_code == 422 and "send them to /predict" in seen["prompt"].text
     assert seen["feedback"].status_code == 200, seen["feedback"].text
     labelled = read_labelled_rows(project, Dialogue.schema, corrections_taken=False)
     (row,) = labelled.new.to_dict("records")

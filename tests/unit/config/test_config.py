@@ -246,7 +246,7 @@ def test_the_settings_in_the_documentation_can_be_read(tmp_path) -> None:
 
 def test_every_key_is_described_in_the_reference() -> None:
     text = configuration_reference()
-    assert "| `training.batch_size` | `32` | Rows per step |" in text
+    assert "| `training.batch_size` | `32` | Rows of a batch |" in text
     assert all(row.split("|")[3].strip() for row in text.splitlines() if row.startswith("| `training."))
 
 
