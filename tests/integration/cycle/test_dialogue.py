@@ -155,8 +155,8 @@ def test_conversations_are_answered_by_the_server_and_the_right_answers_become_r
     assert seen["wrong"] == 422
     assert seen["chat"]["choices"][0]["message"]["content"] == "my card is lost"
     assert seen["parts"]["choices"][0]["message"]["content"] == "my fee is lost"
-    assert seen["unasked"].status_code == 422 and "end with one of role 'user'" in seen["unasked"].text
-    assert seen["prompt"].status_code == 422 and "send them to /predict" in seen["prompt"].text
+    assert seen["unasked"].status_code == 400 and "end with one of role 'user'" in seen["unasked"].text
+    assert seen["prompt"].status_code == 400 and "send them to /predict" in seen["prompt"].text
     assert seen["feedback"].status_code == 200, seen["feedback"].text
     labelled = read_labelled_rows(project, Dialogue.schema, corrections_taken=False)
     (row,) = labelled.new.to_dict("records")
