@@ -50,6 +50,11 @@ class EvaluationSettings(Section):
         default_factory=lambda: OutOfScope(),
         description="Rows for the out-of-scope AUROC; without them it is not measured",
     )
+    general_rows: str | None = Field(
+        None,
+        description="Text file in the project with one general text per line, on which a language model's negative "
+        "log-likelihood is measured; null: 40 texts that ship with the package",
+    )
     smoke_rows: int = Field(
         8,
         ge=0,

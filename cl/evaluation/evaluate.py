@@ -12,6 +12,7 @@ import pandas as pd
 from cl.config import Config
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.choose_tests import ChosenTests, choose_tests
+from cl.evaluation.early_signs import measure_divergence, measure_general
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.inference import Answering, answer
 from cl.models.learner import Learner
@@ -46,7 +47,8 @@ class HeldOut:
     """What the candidates are evaluated on.
 
     ``experiences`` are the ids of all experiences so far, newest last; ``scores`` are what they scored up to the
-    champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
+    champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``; on the
+    ``general_texts``, a language model's likelihood is measured.
     ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
     has learned none of them. ``baselines`` are the scores of the simplest models on the same rows, the ``chosen`` ones.
     """
@@ -55,9 +57,15 @@ class HeldOut:
     scores: PastScores
     rows_of: RowsOf
     out_of_scope_texts: Sequence[str] = ()
+    general_texts: Sequence[str] = ()
     answering: Callable[[Path, Learner], Answering] | None = None
     baselines: Baselines = field(default_factory=Baselines)
     chosen: ChosenTests | None = None
+
+    @property
+    def new(self) -> list[str]:
+        """The experiences that were never tested before; where all were, the newest."""
+        return [id for id in self.experiences if id not in self.scores.of] or [self.experiences[-1]]
 
     def tests(self, config: Config) -> ChosenTests:
         """Return the test rows: those that were ``chosen`` before, or as many as the configuration allows."""
@@ -96,6 +104,11 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
     pd.DataFrame.from_dict(per_class, orient="index").rename_axis("class").to_csv(folder / CLASSES)
     learners = {who: model.learner for who, model in answers.items()}
     numbers = measure(config, learners, folders, tests.together, table, held_out.out_of_scope_texts)
+    for who, learner in learners.items():
+        numbers[who] |= measure_general(learner, held_out.general_texts)
+    if CHAMPION in learners:
+        new = [chosen.rows[id] for id in held_out.new if id in chosen.rows]
+        numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], pd.concat(new))
     control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
         metric=answers[CHALLENGER].learner.task.metric,

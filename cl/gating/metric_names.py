@@ -11,6 +11,8 @@ LOWER_IS_BETTER = {
     "ece": True,
     "brier": True,
     "nll": True,
+    "general_nll": True,
+    "kl_from_champion": True,
     "oos_auroc": False,
     "robustness_typos": False,
     "robustness_casing": False,
@@ -37,7 +39,17 @@ PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
 
-NO_SHARES = {"brier", "nll", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "memory_mb", "size_mb"}
+NO_SHARES = {
+    "brier",
+    "nll",
+    "general_nll",
+    "kl_from_champion",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "rows_per_second",
+    "memory_mb",
+    "size_mb",
+}
 CEILINGS = {"calibration_error", "forgetting_max"}
 SHARES = (
     {

@@ -16,6 +16,9 @@ WORDS = {
     **{f"baseline_{name}": "{metric} of " + words for name, words in BASELINES.items()},
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
+    "nll": "negative log-likelihood of the true answers, nats per token",
+    "general_nll": "negative log-likelihood of general texts, nats per token",
+    "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
     "oos_auroc": "out-of-scope AUROC",
     "robustness_typos": "{metric} with typos",
     "robustness_casing": "{metric} in other casing",
@@ -97,6 +100,20 @@ def describe_baselines(evaluation: Evaluation) -> list[str]:
     if best is not None and own is not None and (behind := best - own) > 0:
         lines.append(f"the challenger is {100 * behind:.1f} points below {BASELINES[strongest]}")
     return lines
+
+
+def describe_early_signs(evaluation: Evaluation) -> list[str]:
+    """Return the early signs of forgetting of a language model in one line; none where they were not measured."""
+    now, before = evaluation.numbers, evaluation.champion_numbers
+    words = {"nll": "of the true answers", "general_nll": "of general texts"}
+    parts = [
+        f"NLL {words[name]} {now[name]:.3f}" + (f" (champion {before[name]:.3f})" if name in before else "")
+        for name in words
+        if name in now
+    ]
+    if (divergence := now.get("kl_from_champion")) is not None:
+        parts.append(f"KL from the champion on new prompts {divergence:.3f}")
+    return [f"{', '.join(parts)} nats per token"] if parts else []
 
 
 class Measurement(Record):

@@ -11,6 +11,7 @@ from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
     describe_cut,
+    describe_early_signs,
     describe_score,
     format_forgotten,
     format_share,
@@ -73,9 +74,8 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
         lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
-            lines += [
-                f"    {line}" for line in describe_baselines(cycle.evaluation) + describe_balance(cycle.evaluation)
-            ]
+            described = (describe_baselines, describe_early_signs, describe_balance)
+            lines += [f"    {line}" for describe in described for line in describe(cycle.evaluation)]
     return lines
 
 
