@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 
 from cl.errors import ConfigError
-from cl.records.evaluation import BASELINES
+from cl.records.evaluation import BASELINES, FAULTS
 
 LOWER_IS_BETTER = {
     "ece": True,
     "brier": True,
     "nll": True,
     "general_nll": True,
+    **{f"share_{fault}": True for fault in FAULTS},
     "kl_from_champion": True,
     "oos_auroc": False,
     "robustness_typos": False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from cl.records import BASELINES, Control, Cycle, Evaluation, Record, Training
-from cl.records.evaluation import UNMEASURED
+from cl.records.evaluation import FAULTS, UNMEASURED
 
 UNDECIDED = "-"
 """What is shown where there is no score, because no row decides one."""
@@ -19,6 +19,7 @@ WORDS = {
     "nll": "negative log-likelihood of the true answers, nats per token",
     "general_nll": "negative log-likelihood of general texts, nats per token",
     "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
+    **{f"share_{fault}": f"share of the answers that {words}" for fault, words in FAULTS.items()},
     "oos_auroc": "out-of-scope AUROC",
     "robustness_typos": "{metric} with typos",
     "robustness_casing": "{metric} in other casing",
@@ -114,6 +115,19 @@ def describe_early_signs(evaluation: Evaluation) -> list[str]:
     if (divergence := now.get("kl_from_champion")) is not None:
         parts.append(f"KL from the champion on new prompts {divergence:.3f}")
     return [f"{', '.join(parts)} nats per token"] if parts else []
+
+
+def describe_faults(evaluation: Evaluation) -> list[str]:
+    """Return in one line which share of the written answers has which fault; none where nothing was written."""
+    now, before = evaluation.numbers, evaluation.champion_numbers
+    parts = [
+        f"{format_share(now[name])} {words}" + (f" (champion {format_share(before[name])})" if name in before else "")
+        for name, words in ((f"share_{fault}", words) for fault, words in FAULTS.items())
+        if name in now and (now[name] or before.get(name))
+    ]
+    if parts:
+        return [f"of the answers, {', '.join(parts)}"]
+    return ["no answer is cut, repeats itself, is blank or in another script"] if "share_cut" in now else []
 
 
 class Measurement(Record):

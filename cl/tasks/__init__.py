@@ -28,6 +28,7 @@ from cl.tasks._base import (
     text_ids,
 )
 from cl.tasks._schema import Column, Schema, ValueKind
+from cl.tasks._text_scores import RatedText, split_words
 
 __all__ = [
     "BETWEEN_LABELS",
@@ -40,6 +41,7 @@ __all__ = [
     "Encoded",
     "Pooling",
     "Prediction",
+    "RatedText",
     "Schema",
     "Targets",
     "Task",
@@ -55,5 +57,6 @@ __all__ = [
     "renamed",
     "renamed_tag",
     "scores_by_class",
+    "split_words",
     "text_ids",
 ]

@@ -12,6 +12,7 @@ from cl.reports.measurements import (
     describe_baselines,
     describe_cut,
     describe_early_signs,
+    describe_faults,
     describe_score,
     format_forgotten,
     format_share,
@@ -74,7 +75,7 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
         lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
-            described = (describe_baselines, describe_early_signs, describe_balance)
+            described = (describe_baselines, describe_early_signs, describe_faults, describe_balance)
             lines += [f"    {line}" for describe in described for line in describe(cycle.evaluation)]
     return lines
 
