@@ -134,8 +134,8 @@ def _check_worth(teacher: Learner, student: Learner, validation: pd.DataFrame) -
     best, untrained = (score_rows(learner, validation)[0] for learner in (teacher, student))
     if best is not None and untrained is not None and untrained > best + TOLERANCE:
         raise InputError(
-            f"the teacher is worse than its untrained student ({teacher.task.metric} {best:.3f} and {untrained:.3f} on "
-            "validation rows): distil another version"
+            f"the teacher is worse than its untrained student ({teacher.task.score_name} {best:.3f} and "
+            f"{untrained:.3f} on validation rows): distil another version"
         )
 
 

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
-from cl.config.capability_checks import check_capabilities, check_uses, measures_baselines, without_unusable_detectors
+from cl.config.capability_checks import check_capabilities, check_uses, without_unusable_detectors
 from cl.config.column_checks import check_columns
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
 from cl.config.decision import DecisionSettings
+from cl.config.default_gates import DEFAULT_GATES, with_default_gates
 from cl.config.drift import DriftSettings
 from cl.config.evaluation import EvaluationSettings
 from cl.config.gate_checks import check_gates
@@ -39,13 +40,6 @@ from cl.config.yaml import Document, read_yaml_file
 from cl.errors import ConfigError, PluginError, UnknownPluginError
 from cl.records.evaluation import STORED
 from cl.redaction import without_password
-
-BASELINE_GATE: PluginSpec = {"name": "baseline", "margin": 0.02}
-DEFAULT_GATES: list[PluginSpec] = [
-    BASELINE_GATE,
-    {"name": "no_regression", "margin": 0.02},
-    {"name": "forgetting", "max": 0.05},
-]
 
 
 def default_ladder(solver: dict[str, Any]) -> list[dict[str, Any]]:
@@ -146,10 +140,7 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _gates_by_default(cls, raw: Any) -> Any:
-        """Leave the gate `baseline` out of the default gates where no baseline is measured: it could not refuse."""
-        if not isinstance(raw, dict) or "gates" in raw or measures_baselines(raw):
-            return raw
-        return {**raw, "gates": [gate for gate in DEFAULT_GATES if gate != BASELINE_GATE]}
+        return with_default_gates(raw)
 
     @model_validator(mode="before")
     @classmethod

@@ -29,6 +29,13 @@ class EvaluationSettings(Section):
         description="Most test rows in an evaluation; past experiences share them, and take turns where there are too "
         "many; null: all rows of all experiences",
     )
+    generate_rows: int | None = Field(
+        200,
+        ge=1,
+        description="Most test rows that a language model answers by writing, and is scored on: experiences share them "
+        "evenly, and of each, the rows with the smallest hash of their id are taken; how probable the true answers are "
+        "is measured on all test rows; null: all are written",
+    )
     baselines: bool = Field(
         True,
         description="Whether to score the majority class, the nearest class mean and logistic regression on frozen "
@@ -49,6 +56,11 @@ class EvaluationSettings(Section):
     out_of_scope: OutOfScope = Field(
         default_factory=lambda: OutOfScope(),
         description="Rows for the out-of-scope AUROC; without them it is not measured",
+    )
+    general_rows: str | None = Field(
+        None,
+        description="Text file in the project with one general text per line, on which a language model's negative "
+        "log-likelihood is measured; null: 40 texts that ship with the package",
     )
     smoke_rows: int = Field(
         8,

@@ -22,6 +22,7 @@ from cl.decision.situation import Situation, assess_situation
 from cl.evaluation.choose_tests import choose_tests
 from cl.evaluation.evaluate import HeldOut
 from cl.evaluation.out_of_scope import read_texts
+from cl.evaluation.text_files import read_general
 from cl.records import Challenger, Decision, Drift, Experience, Record, VersionInfo
 from cl.records.history import History
 from cl.registry.lineage import LocalVersion, ancestry, cycles_in_line, extend_with_compressed, find_base, local_version
@@ -59,6 +60,7 @@ class CycleContext:
     base: LocalVersion
     new: tuple[str, ...]
     out_of_scope_texts: tuple[str, ...]
+    general_texts: tuple[str, ...]
     asked: bool
     journal: Journal
     executor: Executor
@@ -117,9 +119,11 @@ class CycleContext:
             journal.folder,
             kept=self.stores.project.work / BASELINE_FEATURES,
         )
-        texts = self.out_of_scope_texts
+        texts, general = self.out_of_scope_texts, self.general_texts
         finder = load_finder(self.tagger, self.config.pipeline) if self.tagger else None
-        return HeldOut(self.learnt, scores, self.rows_of, texts, baselines=baselines, chosen=chosen, finder=finder)
+        return HeldOut(
+            self.learnt, scores, self.rows_of, texts, general, baselines=baselines, chosen=chosen, finder=finder
+        )
 
     @cached_property
     def champion_answers(self) -> Path | None:
@@ -242,6 +246,7 @@ def open_cycle(
         base=base,
         new=(*before, experience.id),
         out_of_scope_texts=tuple(read_texts(config.evaluation.out_of_scope, stores.project.root)),
+        general_texts=tuple(read_general(config.evaluation.general_rows, stores.project.root)),
         asked=asked,
         journal=Journal(journal_folder(stores) / start.id, stores.project.root),
         executor=executor,

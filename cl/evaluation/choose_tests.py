@@ -71,7 +71,7 @@ def choose_tests(
         needed += min(size(id), FEWEST)
     shares += share_evenly([size(id) for id in tested], rest)
     rows = _read([*new, *tested], rows_of, size, rows)
-    drawn = {id: _draw(rows[id], share) for id, share in zip([*new, *tested], shares, strict=True)}
+    drawn = {id: draw_by_hash(rows[id], share) for id, share in zip([*new, *tested], shares, strict=True)}
     kept = [id for id in experiences if id in drawn]
     return ChosenTests({id: drawn[id] for id in kept}, tuple(id for id in experiences if id not in drawn))
 
@@ -104,7 +104,20 @@ def share_evenly(sizes: Sequence[int], total: int) -> list[int]:
     return shares
 
 
-def _draw(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+def choose_written(rows: Mapping[str, pd.DataFrame], most: int | None) -> dict[str, pd.DataFrame]:
+    """Return the test rows of each experience that are answered by writing, at most so many in all; None: all of them.
+
+    Experiences share them evenly, and of each, those with the smallest hash of their id are taken: of a row that is
+    written now, an earlier update that tested the same rows has written an answer as well.
+    """
+    if most is None:
+        return dict(rows)
+    shares = share_evenly([len(own) for own in rows.values()], most)
+    return {id: draw_by_hash(own, share) for (id, own), share in zip(rows.items(), shares, strict=True)}
+
+
+def draw_by_hash(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return so many rows, those with the smallest hash of their id, in their order."""
     if count >= len(rows):
         return rows
     order = np.argsort(hash_texts(rows["id"].astype(str)), kind="stable")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from cl import plugins
 from cl.config import Config
+from cl.evaluation.answer_faults import find_faults, measure_faults
 from cl.evaluation.best_so_far import add_best, load_best
-from cl.evaluation.choose_tests import ChosenTests, choose_tests
+from cl.evaluation.choose_tests import ChosenTests, choose_tests, choose_written, draw_by_hash
+from cl.evaluation.early_signs import measure_divergence, measure_general
 from cl.evaluation.end_to_end import find_pairs, score_end_to_end
+from cl.evaluation.likelihood import measure_likelihood
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
+from cl.models.generation import write
 from cl.models.inference import Answering, answer
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.pairs import PairFinder
 from cl.models.persistence import load_learner
@@ -23,7 +29,7 @@ from cl.records import Baselines, Control, ControlArm, Evaluation, Score
 from cl.records.evaluation import decided, mean_score
 from cl.records.past_scores import PastScores
 from cl.stores.data.experiences import RowsOf
-from cl.tasks import Prediction
+from cl.tasks import Capability, Prediction, RatedText, Task
 
 CLASSES = "classes.csv"
 """The file with the scores of each class."""
@@ -48,7 +54,8 @@ class HeldOut:
     """What the candidates are evaluated on.
 
     ``experiences`` are the ids of all experiences so far, newest last; ``scores`` are what they scored up to the
-    champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``.
+    champion; ``rows_of`` returns the rows of experiences (ids, split); no label fits the ``out_of_scope_texts``; on the
+    ``general_texts``, a language model's likelihood is measured.
     ``answering`` returns, for a version's folder and learner, how it answers rows that it may have learned; None: it
     has learned none of them. ``baselines`` are the scores of the simplest models on the same rows, the ``chosen`` ones.
     ``finder`` finds the pairs of spans in their texts, for the end-to-end score; None: there is no tagger.
@@ -58,10 +65,16 @@ class HeldOut:
     scores: PastScores
     rows_of: RowsOf
     out_of_scope_texts: Sequence[str] = ()
+    general_texts: Sequence[str] = ()
     answering: Callable[[Path, Learner], Answering] | None = None
     baselines: Baselines = field(default_factory=Baselines)
     chosen: ChosenTests | None = None
     finder: PairFinder | None = None
+
+    @property
+    def new(self) -> list[str]:
+        """The experiences that were never tested before; where all were, the newest."""
+        return [id for id in self.experiences if id not in self.scores.of] or [self.experiences[-1]]
 
     def tests(self, config: Config) -> ChosenTests:
         """Return the test rows: those that were ``chosen`` before, or as many as the configuration allows."""
@@ -79,7 +92,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         folder: where predictions.parquet is written.
     """
     chosen = held_out.tests(config)
-    tests = EvaluationRows.of_experiences(chosen.rows)
+    tests, every = scored_rows(config, chosen.rows), pd.concat(chosen.rows.values(), ignore_index=True)
     folders = {CHALLENGER: candidates.challenger}
     if candidates.champion is not None:
         folders[CHAMPION] = candidates.champion
@@ -88,6 +101,8 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         who: answer_tests(path, tests, held_out.answering, stored=stored if who == CHAMPION else None)
         for who, path in folders.items()
     }
+    if answers[CHALLENGER].learner.task.reads_answers:
+        answers[CHALLENGER] = _write_few(answers[CHALLENGER], tests, config.evaluation.smoke_rows)
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
     row, past = decided(now), held_out.scores
@@ -104,9 +119,15 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         paired = find_pairs(held_out.finder, tests.together, learners[CHALLENGER].task.schema)
         for who, learner in learners.items():
             numbers[who] |= score_end_to_end(learner, tests.together, paired)
+    for who, learner in learners.items():
+        numbers[who] |= measure_likelihood(learner, every) | measure_general(learner, held_out.general_texts)
+        numbers[who] |= measure_faults(table, who)
+    if CHAMPION in learners:
+        new = [chosen.rows[id] for id in held_out.new if id in chosen.rows]
+        numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], pd.concat(new))
     control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
-        metric=answers[CHALLENGER].learner.task.metric,
+        metric=answers[CHALLENGER].learner.task.score_name,
         challenger=now,
         champion=before,
         accuracy=mean_score(now),
@@ -187,6 +208,26 @@ class ModelAnswers:
         return [name for name in task.scored_classes(labels) if name not in tested]
 
 
+def scored_rows(config: Config, chosen: dict[str, pd.DataFrame]) -> EvaluationRows:
+    """Return the test rows that are answered and scored: of a task whose answers are written, `choose_written`."""
+    task = plugins.build(Task, config.task)
+    writes = Capability.WRITING in task.provides and not task.reads_answers
+    return EvaluationRows.of_experiences(choose_written(chosen, config.evaluation.generate_rows) if writes else chosen)
+
+
+def _write_few(model: ModelAnswers, tests: EvaluationRows, most: int) -> ModelAnswers:
+    """Let a model write a few answers, where its scores need none: the smoke test compares what a version writes."""
+    if not isinstance(model.learner, LanguageLearner):
+        return model
+    drawn = draw_by_hash(tests.together.assign(position=range(len(tests.together))), most)
+    predictions = list(model.predictions)
+    written = write(model.learner, model.learner.encode(drawn))
+    for position, own in zip(drawn["position"], written, strict=True):
+        value = RatedText(own.value, predictions[position].value.nll)
+        predictions[position] = replace(own, value=value)
+    return replace(model, predictions=predictions)
+
+
 def answer_tests(
     folder: Path,
     tests: EvaluationRows,
@@ -203,6 +244,7 @@ def answer_tests(
         stored: the rows that it answered as a challenger: only the others are asked.
     """
     learner = load_learner(folder)
+    stored = None if learner.task.reads_answers else stored  # to read is cheap, and what was read is not stored
     with meter(len(tests.together), "rows"):
         if stored is not None:
             predictions, brier = _answer_new(learner, tests, stored)
@@ -225,16 +267,20 @@ def _answer_new(learner: Learner, tests: EvaluationRows, stored: pd.DataFrame) -
     task, rows = learner.task, tests.together
     targets = rows[task.schema.answer.name].map(task.describe)
     wanted = pd.MultiIndex.from_arrays([tests.experiences, rows["id"], targets])
-    known = stored.set_index(["experience", "id", "target"])[[CHALLENGER, "confidence", f"{CHALLENGER}_brier"]]
+    cut = f"{CHALLENGER}_cut"  # only of answers that are written
+    stored = stored if cut in stored or not task.most_new_tokens else stored.iloc[:0]
+    stored = stored if cut in stored else stored.assign(**{cut: 0.0})
+    known = stored.set_index(["experience", "id", "target"])[[CHALLENGER, "confidence", f"{CHALLENGER}_brier", cut]]
     known = known[~known.index.duplicated()]
     positions = known.index.get_indexer(wanted)
     values = [task.read_described(described) for described in known[CHALLENGER]]
     confidence, known_brier = known["confidence"].tolist(), known[f"{CHALLENGER}_brier"].to_numpy()
+    was_cut = known[cut].astype(bool).tolist()
     asked = np.flatnonzero([position < 0 or values[position] is None for position in positions])
     fresh = answer(learner, rows.iloc[asked].reset_index(drop=True))
     answered = dict(zip(asked.tolist(), fresh.predictions, strict=True))
     predictions = [
-        answered[row] if row in answered else Prediction(values[position], confidence[position])
+        answered[row] if row in answered else Prediction(values[position], confidence[position], cut=was_cut[position])
         for row, position in enumerate(positions.tolist())
     ]
     brier = np.zeros(len(rows))
@@ -260,6 +306,9 @@ def _build_table(tests: EvaluationRows, models: dict[str, ModelAnswers], columns
         table[f"{who}_score"] = task.row_scores(rows, values)
         table[CONFIDENCE[who]] = [prediction.confidence for prediction in model.predictions]
         table[f"{who}_brier"] = model.brier
+        if Capability.WRITING in task.provides and not task.reads_answers:
+            faults = find_faults(list(rows[task.schema.answer.name].map(task.describe)), model.predictions)
+            table = table.assign(**{f"{who}_{fault}": own for fault, own in faults.items()})
     return table
 
 

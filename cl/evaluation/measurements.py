@@ -10,7 +10,6 @@ import pandas as pd
 from cl.config import Config
 from cl.evaluation.calibration import measure_calibration
 from cl.evaluation.latency import measure_latency, measure_throughput
-from cl.evaluation.likelihood import measure_likelihood
 from cl.evaluation.memory import measure_memory_mb, size_mb
 from cl.evaluation.out_of_scope import measure_out_of_scope
 from cl.evaluation.robustness import measure_robustness
@@ -46,8 +45,7 @@ def measure(
     throughput_rows = draw_rows(rows, settings.throughput_rows, config.seed)
     return {
         who: {
-            **measure_likelihood(learner, rows),
-            **measure_calibration(table, who, CONFIDENCE[who]),
+            **_measure_calibration(learner, table, who),
             **measure_out_of_scope(learner, table, who, CONFIDENCE[who], label=label, texts=list(out_of_scope_texts)),
             **measure_robustness(learner, robustness_rows, settings, seed=config.seed),
             **times[who],
@@ -57,6 +55,12 @@ def measure(
         }
         for who, learner in learners.items()
     }
+
+
+def _measure_calibration(learner: Learner, table: pd.DataFrame, who: str) -> dict[str, float]:
+    """Return ``ece`` and ``brier``; the first only of a model that says more than how probable the true answers are."""
+    measured = measure_calibration(table, who, CONFIDENCE[who])
+    return {name: value for name, value in measured.items() if name != "ece" or not learner.task.reads_answers}
 
 
 def draw_rows(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:

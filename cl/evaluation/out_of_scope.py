@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cl.config import OutOfScope
-from cl.errors import ConfigError
+from cl.evaluation.text_files import read_lines
 from cl.models.inference import predict
 from cl.models.learner import Learner
 from cl.tasks import Prediction, Task, ValueKind
@@ -25,14 +25,7 @@ def read_texts(settings: OutOfScope, root: Path) -> list[str]:
     """
     if settings.file is None:
         return []
-    path = (root / settings.file).resolve()
-    if not path.is_relative_to(root.resolve()):
-        raise ConfigError(f"evaluation.out_of_scope.file: '{settings.file}' is outside the project {root}")
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"evaluation.out_of_scope.file: {path} cannot be read: {error}") from None
-    return [line.strip() for line in lines if line.strip()][:MOST_TEXTS]
+    return read_lines(settings.file, root, key="evaluation.out_of_scope.file")[:MOST_TEXTS]
 
 
 def measure_out_of_scope(

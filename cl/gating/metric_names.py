@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 
 from cl.errors import ConfigError
-from cl.records.evaluation import BASELINES
+from cl.records.evaluation import BASELINES, FAULTS
 
 LOWER_IS_BETTER = {
     "ece": True,
     "brier": True,
     "nll": True,
+    "general_nll": True,
+    **{f"share_{fault}": True for fault in FAULTS},
+    "kl_from_champion": True,
     "oos_auroc": False,
     "robustness_typos": False,
     "robustness_casing": False,
@@ -37,7 +40,17 @@ PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
 
-NO_SHARES = {"brier", "nll", "latency_p50_ms", "latency_p95_ms", "rows_per_second", "memory_mb", "size_mb"}
+NO_SHARES = {
+    "brier",
+    "nll",
+    "general_nll",
+    "kl_from_champion",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "rows_per_second",
+    "memory_mb",
+    "size_mb",
+}
 CEILINGS = {"calibration_error", "forgetting_max"}
 SHARES = (
     {

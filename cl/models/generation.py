@@ -14,7 +14,7 @@ from cl.models.answers import Answers
 from cl.models.batching import batch_by_length
 from cl.models.learner import Learner
 from cl.process.progress import meter
-from cl.tasks import IGNORED, Encoded, Prediction
+from cl.tasks import IGNORED, Encoded, Prediction, RatedText
 
 ROWS_AT_ONCE = 8
 """Rows of a batch: each position has a probability for every token of a large vocabulary."""
@@ -24,11 +24,13 @@ ROWS_AT_ONCE = 8
 class ReadAnswers:
     """What a model thinks of true answers.
 
-    ``loss`` is the mean cross-entropy of their tokens, NaN if there are none; ``brier`` each row's Brier score, 0 to 2,
-    the mean of those of its tokens, and 0 for a row without an answer.
+    ``loss`` is the mean cross-entropy of their tokens, NaN if there are none; ``losses`` the mean of each row's tokens,
+    and ``brier`` each row's Brier score, 0 to 2, the mean of those of its tokens; both are 0 for a row without an
+    answer.
     """
 
     loss: float
+    losses: np.ndarray
     brier: np.ndarray
 
     @property
@@ -38,9 +40,16 @@ class ReadAnswers:
 
 
 def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
-    """Answer rows by writing, and read the true answers, where rows have any, for the loss and the Brier scores."""
+    """Answer rows by writing, and read the true answers, where rows have any, for the loss and the Brier scores.
+
+    Where a task scores rows by their true answers alone, rows that have some are not answered.
+    """
     encoded = learner.encode(rows)
-    read, predictions = read_answers(learner, encoded), write(learner, encoded)
+    read = read_answers(learner, encoded)
+    if learner.task.reads_answers and learner.task.schema.answer.name in rows:
+        predictions = rate(read)
+    else:
+        predictions = write(learner, encoded)
     nothing = np.zeros((len(encoded), 0), dtype=np.float32)
     return Answers(predictions, nothing, read.loss, read.brier, learner.targets)
 
@@ -48,7 +57,7 @@ def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
 @torch.inference_mode()
 def read_answers(learner: Learner, encoded: list[Encoded]) -> ReadAnswers:
     """Run a model over prompts with their true answers: one pass, where writing takes one for each token."""
-    brier, loss, counted = np.zeros(len(encoded)), 0.0, 0
+    brier, losses, loss, counted = np.zeros(len(encoded)), np.zeros(len(encoded)), 0.0, 0
     for batch, (logits,) in learner.run(encoded, batch_size=ROWS_AT_ONCE):
         known = batch.targets != IGNORED
         logs = logits.float().log_softmax(-1)
@@ -56,8 +65,15 @@ def read_answers(learner: Learner, encoded: list[Encoded]) -> ReadAnswers:
         loss -= float(own[known].sum())
         counted += int(known.sum())
         distances = logs.exp().square().sum(-1) + 1 - 2 * own.exp()
-        brier[batch.rows] = ((distances * known).sum(1) / known.sum(1).clamp(min=1)).cpu().numpy()
-    return ReadAnswers(loss / counted if counted else math.nan, brier)
+        lengths = known.sum(1).clamp(min=1)
+        brier[batch.rows] = ((distances * known).sum(1) / lengths).cpu().numpy()
+        losses[batch.rows] = (-(own * known).sum(1) / lengths).cpu().numpy()
+    return ReadAnswers(loss / counted if counted else math.nan, losses, brier)
+
+
+def rate(read: ReadAnswers) -> list[Prediction]:
+    """Return blank answers that know how probable the true ones are; that is their confidence, too."""
+    return [Prediction(RatedText("", float(loss)), math.exp(-loss)) for loss in read.losses]
 
 
 @torch.inference_mode()
@@ -98,8 +114,9 @@ def _write_batch(learner: Learner, prompts: list[list[int]]) -> list[Prediction]
     chances = logs.gather(-1, written.unsqueeze(-1)).squeeze(-1).tolist()
     answers = []
     for tokens, own in zip(written.tolist(), chances, strict=True):
-        ends = next((index + 1 for index, token in enumerate(tokens) if token in learner.ends), len(tokens))
-        answers.append(_prediction(learner, tokens[:ends], own[:ends]))
+        ends = next((index + 1 for index, token in enumerate(tokens) if token in learner.ends), None)
+        cut, ends = ends is None and len(tokens) >= learner.task.most_new_tokens, ends or len(tokens)
+        answers.append(_prediction(learner, tokens[:ends], own[:ends], cut=cut))
     return answers
 
 
@@ -123,6 +140,6 @@ def _settings(learner: Learner) -> GenerationConfig:
     )
 
 
-def _prediction(learner: Learner, tokens: list[int], logs: list[float]) -> Prediction:
+def _prediction(learner: Learner, tokens: list[int], logs: list[float], *, cut: bool) -> Prediction:
     text = str(learner.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
-    return Prediction(text, float(np.exp(np.mean(logs))))
+    return Prediction(text, float(np.exp(np.mean(logs))), cut=cut)

@@ -27,6 +27,14 @@ BASELINES = {
     "regression": "logistic regression on frozen features",
 }
 """The simplest things that could work: the strategies, and what each is called."""
+FAULTS = {
+    "cut": "were cut at the most tokens of an answer",
+    "repeats": "repeat the same four words three times",
+    "blank": "are blank",
+    "other_script": "are in another script than the true answer",
+    "invalid_json": "are invalid JSON where the true answer is JSON",
+}
+"""What can be wrong with a written answer whatever it says, and how it is told of a share of the answers."""
 
 
 class Score(Record):
@@ -210,6 +218,7 @@ class Evaluation(Record):
 STORED = frozenset(
     {"experience", "id", "target", "chars", "best_score", "baseline_score"}
     | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
+    | {f"{who}_{fault}" for who in ("challenger", "champion") for fault in FAULTS}
     | {"confidence", "champion_confidence"}
 )
 """The columns that an evaluation stores for every row; a data column is stored only if a gate needs it."""
@@ -217,6 +226,6 @@ STORED = frozenset(
 
 NUMERIC_COLUMNS = frozenset(
     {"chars", "best_score", "baseline_score", "confidence", "champion_confidence"}
-    | {f"{model}_{number}" for model in ("challenger", "champion") for number in ("score", "brier")}
+    | {f"{model}_{number}" for model in ("challenger", "champion") for number in ("score", "brier", *FAULTS)}
 )
 """The stored columns that hold numbers; all others hold text."""

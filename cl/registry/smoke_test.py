@@ -69,10 +69,12 @@ def repeat_smoke_test(config: Config, stores: Stores, version: str) -> None:
 
 
 def _test_answers(config: Config, stores: Stores, version: str, form: str, stored: pd.DataFrame) -> Verdict:
+    task, registry = plugins.build(Task, config.task), stores.registry
+    if task.reads_answers:  # all but a few rows were not answered in words
+        stored = stored[stored["challenger"] != ""]
     expected = spread_rows(stored, config.evaluation.smoke_rows)
     if expected.empty:
         return Verdict(gate=SMOKE, passed=True, why="there are no test rows for the smoke test")
-    task, registry = plugins.build(Task, config.task), stores.registry
     schema = task.schema
     rows = matching_rows(expected, stores.experiences.rows_of)
     try:

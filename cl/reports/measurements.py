@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from cl.records import BASELINES, Control, Cycle, Evaluation, Record, Training
-from cl.records.evaluation import UNMEASURED
+from cl.records.evaluation import FAULTS, UNMEASURED
 
 UNDECIDED = "-"
 """What is shown where there is no score, because no row decides one."""
@@ -20,6 +20,10 @@ WORDS = {
     "end_to_end_spans": "pairs with a relation whose spans the tagger finds",
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
+    "nll": "negative log-likelihood of the true answers, nats per token",
+    "general_nll": "negative log-likelihood of general texts, nats per token",
+    "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
+    **{f"share_{fault}": f"share of the answers that {words}" for fault, words in FAULTS.items()},
     "oos_auroc": "out-of-scope AUROC",
     "robustness_typos": "{metric} with typos",
     "robustness_casing": "{metric} in other casing",
@@ -114,6 +118,33 @@ def describe_end_to_end(evaluation: Evaluation) -> list[str]:
         f"end to end with {evaluation.tagger}: F1 {format_share(now)}{champion}; on marked spans "
         f"{format_share(evaluation.accuracy)}; it finds both spans of {spans} of the pairs with a relation"
     ]
+
+
+def describe_early_signs(evaluation: Evaluation) -> list[str]:
+    """Return the early signs of forgetting of a language model in one line; none where they were not measured."""
+    now, before = evaluation.numbers, evaluation.champion_numbers
+    words = {"nll": "of the true answers", "general_nll": "of general texts"}
+    parts = [
+        f"NLL {words[name]} {now[name]:.3f}" + (f" (champion {before[name]:.3f})" if name in before else "")
+        for name in words
+        if name in now
+    ]
+    if (divergence := now.get("kl_from_champion")) is not None:
+        parts.append(f"KL from the champion on new prompts {divergence:.3f}")
+    return [f"{', '.join(parts)} nats per token"] if parts else []
+
+
+def describe_faults(evaluation: Evaluation) -> list[str]:
+    """Return in one line which share of the written answers has which fault; none where nothing was written."""
+    now, before = evaluation.numbers, evaluation.champion_numbers
+    parts = [
+        f"{format_share(now[name])} {words}" + (f" (champion {format_share(before[name])})" if name in before else "")
+        for name, words in ((f"share_{fault}", words) for fault, words in FAULTS.items())
+        if name in now and (now[name] or before.get(name))
+    ]
+    if parts:
+        return [f"of the answers, {', '.join(parts)}"]
+    return ["no answer is cut, repeats itself, is blank or in another script"] if "share_cut" in now else []
 
 
 class Measurement(Record):

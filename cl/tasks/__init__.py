@@ -29,6 +29,7 @@ from cl.tasks._base import (
 )
 from cl.tasks._conversations import as_turns, conversation_problem
 from cl.tasks._schema import Column, Schema, ValueKind
+from cl.tasks._text_scores import RatedText, split_words
 from cl.tasks._words import token_offsets
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Encoded",
     "Pooling",
     "Prediction",
+    "RatedText",
     "Schema",
     "Targets",
     "Task",
@@ -59,6 +61,7 @@ __all__ = [
     "renamed",
     "renamed_tag",
     "scores_by_class",
+    "split_words",
     "text_ids",
     "token_offsets",
 ]

@@ -72,10 +72,14 @@ class Targets:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One row's prediction: a label, or a tag for each token, and its probability."""
+    """One row's prediction: a label, a tag for each token, or what was written, and its probability.
+
+    ``cut`` says whether what was written reached the most tokens of an answer before it ended.
+    """
 
     value: Any
     confidence: float
+    cut: bool = field(default=False, kw_only=True)
 
 
 class Task(Plugin):
@@ -226,6 +230,16 @@ class Task(Plugin):
         return None
 
     @property
+    def score_name(self) -> str:
+        """The name of the main metric among those of `score`."""
+        return self.metric
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether a model that writes is scored by how probable it holds the true answers, without writing any."""
+        return False
+
+    @property
     def most_new_tokens(self) -> int:
         """The most tokens of an answer that a model writes; 0: its answers are not written."""
         return 0
@@ -245,7 +259,7 @@ class Task(Plugin):
         raise NotImplementedError
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the task's metrics over rows, 0 to 1; the main metric is named ``metric``.
+        """Return the task's metrics over rows, 0 to 1; the main metric is named `score_name`.
 
         A metric that the rows cannot decide is left out: it is neither 0 nor 1.
         """
@@ -253,12 +267,12 @@ class Task(Plugin):
 
     def main_score(self, rows: pd.DataFrame, predictions: list[Any]) -> float | None:
         """Return the main metric over rows; None: the rows cannot decide it."""
-        return self.score(rows, predictions).get(self.metric)
+        return self.score(rows, predictions).get(self.score_name)
 
     def score_experience(self, experience: str, rows: pd.DataFrame, predictions: list[Any]) -> Score:
         """Return the score on an experience's test rows; if they cannot decide it, why."""
         metrics = self.score(rows, predictions)
-        value, why = metrics.get(self.metric), ""
+        value, why = metrics.get(self.score_name), ""
         if value is None:
             why = self.undecided.format(rows=len(rows)) if len(rows) else "it has no test rows"
         return Score(experience=experience, rows=len(rows), value=value, metrics=metrics, undecided=why)

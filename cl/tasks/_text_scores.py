@@ -8,6 +8,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from math import exp
 from typing import Any
 
 from cl.extras import require
@@ -121,6 +122,70 @@ def corpus_chrf(truths: Sequence[str], answers: Sequence[str]) -> float:
     return score
 
 
+def bleu(truth: str, answer: str) -> float:
+    """Return BLEU of a sentence, smoothed exponentially (Chen and Cherry, 2014, method 3), by sacrebleu.
+
+    Its words are those of sacrebleu's tokenizer 13a; in writing that has no spaces between words, each letter is one.
+    Two blank texts are equal.
+    """
+    if not truth.strip() or not answer.strip():
+        return float(not truth.strip() and not answer.strip())
+    score: float = _bleu(sentences=True).sentence_score(_spaced(answer), [_spaced(truth)]).score / 100
+    return min(1.0, score)
+
+
+def corpus_bleu(truths: Sequence[str], answers: Sequence[str]) -> float:
+    """Return BLEU of all texts together (Papineni et al., 2002): their counts of n-grams are added up first."""
+    spaced = [[_spaced(text) for text in texts] for texts in (answers, truths)]
+    score: float = _bleu(sentences=False).corpus_score(spaced[0], [spaced[1]]).score / 100
+    return min(1.0, score)
+
+
+def _spaced(text: str) -> str:
+    """Return a text with spaces around each letter of writing that has none between words."""
+    return "".join(f" {letter} " if _kind_of(letter)[0] else letter for letter in text)
+
+
+@functools.cache
+def _bleu(*, sentences: bool) -> Any:
+    require("task metric 'bleu'", "sacrebleu", instead="choose metric rouge_l, f1 or exact_match")
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(effective_order=sentences)
+
+
+class RatedText(str):
+    """An answer with ``nll``: the mean negative log-likelihood of a token of the true answer, in nats.
+
+    The answer is blank where the model was not asked to write.
+    """
+
+    nll: float
+
+    def __new__(cls, text: str, nll: float) -> RatedText:
+        """Return the text with the likelihood of the true answer."""
+        made = super().__new__(cls, text)
+        made.nll = nll
+        return made
+
+    def __getnewargs__(self) -> tuple[str, float]:  # type: ignore[override]
+        return str(self), self.nll
+
+
+def likelihood(truth: str, answer: str) -> float:
+    """Return exp(-NLL): how probable the model held a token of the true answer, the geometric mean, 0 to 1.
+
+    >>> likelihood("my card", RatedText("", 0.0))
+    1.0
+
+    Raises:
+        TypeError: the answer is a bare text, of which that is not known.
+    """
+    if not isinstance(answer, RatedText):
+        raise TypeError(f"{answer[:40]!r} is a bare text: how probable the model held the true answer is not known")
+    return exp(-answer.nll)
+
+
 @functools.cache
 def _chrf() -> Any:
     require("task metric 'chrf'", "sacrebleu", instead="choose metric rouge_l, f1 or exact_match")
@@ -134,5 +199,11 @@ TEXT_SCORES: Mapping[str, Callable[[str, str], float]] = {
     "rouge_l": rouge_l,
     "exact_match": exact_match,
     "f1": f1,
+    "bleu": bleu,
 }
+CORPUS_SCORES: Mapping[str, Callable[[Sequence[str], Sequence[str]], float]] = {
+    "chrf": corpus_chrf,
+    "bleu": corpus_bleu,
+}
+"""By name: the score of all answers together, given the true texts and the answers."""
 """By name: the score of an answer, given the true text and the answer."""

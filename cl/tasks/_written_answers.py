@@ -11,13 +11,16 @@ from pydantic import Field
 
 from cl.tasks import IGNORED, Capability, Encoded, Schema, Task
 from cl.tasks._prompts import PromptPart, Template, tokenise_parts
-from cl.tasks._text_scores import TEXT_SCORES, corpus_chrf
+from cl.tasks._text_scores import CORPUS_SCORES, TEXT_SCORES, likelihood
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
     from transformers import PreTrainedTokenizerBase
+
+
+_SCORES = {**TEXT_SCORES, "likelihood": likelihood}
 
 
 class WrittenAnswers(Task):
@@ -39,10 +42,10 @@ class WrittenAnswers(Task):
         },
     }
 
-    metric: Literal["chrf", "rouge_l", "exact_match", "f1"] = Field(  # type: ignore[misc]
+    metric: Literal["chrf", "bleu", "rouge_l", "exact_match", "f1", "nll"] = Field(  # type: ignore[misc]
         "chrf",
-        description="What an answer is scored by: chrF of characters, ROUGE-L of words in order, the same words, or F1 "
-        "of words",
+        description="What an answer is scored by: chrF of characters, BLEU or ROUGE-L of words in order, the same "
+        "words, F1 of words, or nll: how probable the model holds the true answer, for which it need not write",
     )
     template: Template = Field(
         "auto",
@@ -50,6 +53,16 @@ class WrittenAnswers(Task):
         "auto: chat where there is one",
     )
     max_new_tokens: int = Field(64, ge=1, le=4096, description="Most tokens of an answer")
+
+    @property
+    def score_name(self) -> str:
+        """The name of the main metric: that of ``nll`` is likelihood, exp(-NLL per token)."""
+        return "likelihood" if self.reads_answers else self.metric
+
+    @property
+    def reads_answers(self) -> bool:
+        """Whether rows are scored by how probable the model holds the true answer, and not by what it writes."""
+        return self.metric == "nll"
 
     @property
     def most_new_tokens(self) -> int:
@@ -156,23 +169,26 @@ class WrittenAnswers(Task):
         """Return the score of each answer by the task's metric."""
         import numpy as np
 
-        score = TEXT_SCORES[self.metric]
+        score = _SCORES[self.score_name]
         return np.array(
             [score(truth, answer) for truth, answer in zip(rows[self.schema.answer.name], predictions, strict=True)]
         )
 
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return the mean score by the task's metric, ROUGE-L, the share of exact matches, F1, and chrF of all rows."""
+        """Return the mean score by the task's metric, ROUGE-L, the share of exact matches, and F1.
+
+        With chrF or BLEU, also that of all rows together; with ``nll``, the mean likelihood alone.
+        """
         if rows.empty:
             return {}
         truths = list(rows[self.schema.answer.name])
+        others = [] if self.reads_answers else ["rouge_l", "exact_match", "f1"]
         scores: dict[str, float] = {
-            str(name): fmean(
-                TEXT_SCORES[name](truth, answer) for truth, answer in zip(truths, predictions, strict=True)
-            )
-            for name in dict.fromkeys([self.metric, "rouge_l", "exact_match", "f1"])
+            str(name): fmean(_SCORES[name](truth, answer) for truth, answer in zip(truths, predictions, strict=True))
+            for name in dict.fromkeys([self.score_name, *others])
         }
-        return {**scores, "corpus_chrf": corpus_chrf(truths, predictions)} if self.metric == "chrf" else scores
+        together = CORPUS_SCORES.get(self.metric)
+        return scores if together is None else {**scores, f"corpus_{self.metric}": together(truths, predictions)}
 
     def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return nothing: rows have no classes."""

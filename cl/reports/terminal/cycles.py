@@ -11,7 +11,9 @@ from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
     describe_cut,
+    describe_early_signs,
     describe_end_to_end,
+    describe_faults,
     describe_score,
     format_forgotten,
     format_share,
@@ -74,8 +76,14 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
         lines += [f"    refused by {verdict.gate}: {verdict.why}" for verdict in refused]
         lines += [f"    {line}" for line in undecided_lines(cycle)]
         if cycle.evaluation:
-            described = describe_baselines(cycle.evaluation) + describe_end_to_end(cycle.evaluation)
-            lines += [f"    {line}" for line in described + describe_balance(cycle.evaluation)]
+            described = (
+                describe_baselines,
+                describe_end_to_end,
+                describe_early_signs,
+                describe_faults,
+                describe_balance,
+            )
+            lines += [f"    {line}" for describe in described for line in describe(cycle.evaluation)]
     return lines
 
 

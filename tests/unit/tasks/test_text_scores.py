@@ -1,8 +1,22 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from cl.tasks._text_scores import TEXT_SCORES, chrf, corpus_chrf, exact_match, f1, rouge_l, split_words
+from cl.tasks import RatedText
+from cl.tasks._text_scores import (
+    TEXT_SCORES,
+    bleu,
+    chrf,
+    corpus_bleu,
+    corpus_chrf,
+    exact_match,
+    f1,
+    likelihood,
+    rouge_l,
+    split_words,
+)
 
 
 def test_rouge_l_is_the_f1_of_the_longest_common_subsequence() -> None:
@@ -48,3 +62,26 @@ def test_a_blank_text_is_like_a_blank_text_alone(name) -> None:
     score = TEXT_SCORES[name]
     assert score("", "") == 1.0
     assert score("something", "") == score("", "something") == 0.0
+
+
+def test_bleu_is_the_geometric_mean_of_the_precisions_of_n_grams() -> None:
+    # 1 to 4-grams of "a b c d x" in "a b c d e": 4/5, 3/4, 2/3, 1/2; equally long, so no penalty
+    assert bleu("a b c d e", "a b c d x") == pytest.approx((4 / 5 * 3 / 4 * 2 / 3 * 1 / 2) ** (1 / 4))
+    # no 3-gram and no 4-gram is common: each such precision is halved once more (1/2 and 1/4 of one match)
+    assert bleu("a b x c d", "a b y c d") == pytest.approx((4 / 5 * 2 / 4 * (1 / 2) / 3 * (1 / 4) / 2) ** (1 / 4))
+    assert bleu("", " ") == 1.0 and bleu("a", "") == 0.0
+    assert bleu("我爱北京", "我爱北京") == 1.0 and 0 < bleu("我爱北京天气", "我爱北京大学") < 1
+
+
+def test_bleu_of_all_texts_adds_up_their_n_grams() -> None:
+    truths, answers = ["a b c d e", "f g h i j"], ["a b c d e", "f g h i x"]
+    precisions = [9 / 10, 7 / 8, 5 / 6, 3 / 4]
+    expected = (precisions[0] * precisions[1] * precisions[2] * precisions[3]) ** (1 / 4)
+    assert corpus_bleu(truths, answers) == pytest.approx(expected)
+
+
+def test_the_likelihood_of_the_true_answer_is_what_the_model_held() -> None:
+    assert likelihood("my card", RatedText("", 0.6931471805599453)) == pytest.approx(0.5)
+    assert pickle.loads(pickle.dumps(RatedText("a", 2.0))).nll == 2.0
+    with pytest.raises(TypeError, match="'my card' is a bare text"):
+        likelihood("my card", "my card")
