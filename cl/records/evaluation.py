@@ -34,7 +34,7 @@ FAULTS = {
     "other_script": "are in another script than the true answer",
     "invalid_json": "are invalid JSON where the true answer is JSON",
 }
-"""What can be wrong with a written answer whatever it says, and how it is told of a share of the answers."""
+"""What can be wrong with a written answer whatever it says, and the words for a share of the answers."""
 
 
 class Score(Record):

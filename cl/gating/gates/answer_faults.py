@@ -66,9 +66,9 @@ class AnswerFaults(Gate):
         among: int,
         seed: int,
     ) -> Part:
-        grown = -float(gains.mean())
+        grown = 0.0 - float(gains.mean())
         exceeded = grown > self.margin + TIE
-        low, high = -np.quantile(bootstrap_means(gains, resamples=self.resamples, seed=seed), [0.975, 0.025])
+        low, high = 0.0 - np.quantile(bootstrap_means(gains, resamples=self.resamples, seed=seed), [0.975, 0.025])
         now, before = (float(predictions[f"{who}_{fault}"].mean()) for who in ("challenger", "champion"))
         why = (
             f"{now:.1%} of the answers {FAULTS[fault]}, {before:.1%} of the champion's: {100 * grown:+.1f} points over "

@@ -190,8 +190,9 @@ def test_a_month_whose_answers_were_swapped_is_refused_by_the_default_gates(writ
     assert poisoned.verdict == "refused" and poisoned.champion_after == "1", (poisoned.decision, poisoned.gates)
     assert poisoned.gates is not None and poisoned.evaluation is not None
     refusing = {verdict.gate for verdict in poisoned.gates.verdicts if not verdict.passed}
-    assert refusing & {"no_regression", "forgetting"}, poisoned.gates
-    assert poisoned.evaluation.numbers["kl_from_champion"] > 0.1
+    assert "forgetting" in refusing, "what was learned right before is answered wrong now"
+    numbers, before = poisoned.evaluation.numbers, poisoned.evaluation.champion_numbers
+    assert numbers["kl_from_champion"] > 0 and {"nll", "general_nll", "share_cut"} <= numbers.keys() & before.keys()
     (answer,) = cl.Project.open(shop.root).predict(["please help the old card"])["prediction"]
     assert answer == "my card is lost"
 
