@@ -17,12 +17,19 @@ from cl.heavy import without_collections
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--task",
+    default="text_classification",
+    show_default=True,
+    metavar="NAME",
+    help="What is predicted, as `cl plugins` lists it: cl.yaml has the columns, the model and the gates of the task.",
+)
 @json_option
-def init(folder: Path, as_json: bool) -> None:
-    """Create a project in FOLDER: a commented cl.yaml, data/ under DVC, mlflow/ and .cl/."""
+def init(folder: Path, task: str, as_json: bool) -> None:
+    """Create a project in FOLDER: a commented cl.yaml for the task, data/ under DVC, mlflow/ and .cl/."""
     from cl.commands.init import scaffold
 
-    project = scaffold(folder)
+    project = scaffold(folder, task=task)
     name = shlex.quote(str(folder))
     next_steps = f"{project.root}: created. Next: edit cl.yaml, then cl ingest FILE -p {name}, then cl run -p {name}"
     show(as_json, {"project": str(project.root)}, next_steps)

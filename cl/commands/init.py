@@ -9,26 +9,33 @@ from typing import Any
 import yaml
 
 from cl import config as configuration
+from cl import plugins
+from cl.config.data import OWN_FIELDS
 from cl.config.yaml import read_yaml
 from cl.errors import InputError
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, check_path
 from cl.stores.stores import open_stores
+from cl.tasks import Capability, Schema, Task
 
 HEAD = "# What this project learns, and how; `cl config reference` prints all keys.\n\n"
+DEFAULT_TASK = "text_classification"
 IGNORED = "/.cl/\n/data\n/predictions/\n/mlflow/*.db*\n/mlflow/artifacts/\n/reports/\n"
 
 
-def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
+def scaffold(folder: Path, text: str | None = None, *, task: str = DEFAULT_TASK) -> ProjectFolder:
     """Write cl.yaml, set up DVC over data/, and return the project.
 
     Args:
         folder: new or empty.
-        text: the configuration; the commented template by default.
+        text: the configuration; the commented template of the task by default.
+        task: what is predicted, where no text is given.
 
     Raises:
         InputError: the folder already contains a project, or is a file, or no project can work there.
+        UnknownPluginError: there is no such task.
     """
+    text = text or template(folder.resolve().name, task)
     check_path(folder.resolve())
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; name a new folder")
@@ -41,18 +48,48 @@ def scaffold(folder: Path, text: str | None = None) -> ProjectFolder:
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror}") from None
     write_text(project.root / ".gitignore", IGNORED)
-    write_text(project.config, text or template(project.root.name))
+    write_text(project.config, text)
     stores = open_stores(project, configuration.load(project.config))
     stores.data.initialise()
     stores.data.commit()
     return project
 
 
-def template(name: str) -> str:
-    """Return the commented configuration for a model of that name."""
+def template(name: str, task: str = DEFAULT_TASK) -> str:
+    """Return the commented configuration for a model of that name: what it writes out are the defaults of its task.
+
+    Raises:
+        UnknownPluginError: there is no such task; the message lists those there are.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    schema, writes = plugins.find(Task, task).schema, Capability.WRITING in plugins.find(Task, task).provides
+    defaults = configuration.parse({"task": task}, where="task")
     safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-") or "model"
     written = safe if isinstance(read_yaml(f"name: {safe}")["name"], str) else f'"{safe}"'  # such as 2024 or null
-    return (Path(__file__).parent / "templates" / "cl.yaml").read_text(encoding="utf-8").replace("NAME", written)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("writing.yaml" if writes else "cl.yaml").render(
+        name=written,
+        task=task,
+        other_tasks="         # or token_classification (BIO2 tags)" if task == DEFAULT_TASK else "",
+        columns=_columns(schema),
+        names=", ".join(["id", *schema.names]),
+        ladder=bool(defaults.ladder),
+        baseline="baseline" in [gate if isinstance(gate, str) else gate["name"] for gate in defaults.gates],
+        max_length=defaults.model.max_length,
+    )
+
+
+def _columns(schema: Schema) -> str:
+    """Return the lines of ``data`` that say what the columns of a task are called."""
+    own = [f"  {name}: {name}\n" for name in schema.names if name in OWN_FIELDS]
+    others = ", ".join(f"{name}: {name}" for name in schema.names if name not in OWN_FIELDS)
+    return "".join(own) + (f"  # columns: {{{others}}}    # the task's column: yours\n" if others else "")
 
 
 def template_with(name: str, settings: Mapping[str, Any]) -> str:
@@ -61,7 +98,10 @@ def template_with(name: str, settings: Mapping[str, Any]) -> str:
     Raises:
         ConfigError: a key or value is invalid.
     """
-    return with_settings(template(name), settings, where="settings")
+    task = settings.get("task", DEFAULT_TASK)
+    named = task.get("name") if isinstance(task, Mapping) else task
+    fits = named if named in plugins.names("tasks") else DEFAULT_TASK  # any other is refused with the settings
+    return with_settings(template(name, fits), settings, where="settings")
 
 
 def with_settings(text: str, settings: Mapping[str, Any], *, where: str) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 
 from cl.models.generation import ROWS_AT_ONCE, read_answers
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.tasks import IGNORED
 from cl.tasks.text_generation import TextGeneration
@@ -21,7 +20,7 @@ def measure_general(learner: Learner, texts: Sequence[str]) -> dict[str, float]:
     The texts are read as they are, without a chat template. An empty dict without texts, or for a model that does not
     write.
     """
-    if not texts or not isinstance(learner, LanguageLearner):
+    if not texts or not learner.writes:
         return {}
     plain = TextGeneration(template="plain")
     rows = pd.DataFrame({"prompt": "", "completion": list(texts)})
@@ -37,7 +36,7 @@ def measure_divergence(champion: Learner, challenger: Learner, rows: pd.DataFram
     Both models read prompts and true answers. An empty dict without rows, for models that do not write, or where the
     two do not have the same tokens.
     """
-    if not isinstance(champion, LanguageLearner) or not isinstance(challenger, LanguageLearner):
+    if not (champion.writes and challenger.writes):
         return {}
     before, now = champion.encode(rows), challenger.encode(rows)
     if [(row.input_ids, row.targets) for row in before] != [(row.input_ids, row.targets) for row in now]:

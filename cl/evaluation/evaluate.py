@@ -20,7 +20,6 @@ from cl.evaluation.likelihood import measure_likelihood
 from cl.evaluation.measurements import CHALLENGER, CHAMPION, CONFIDENCE, measure
 from cl.models.generation import write
 from cl.models.inference import Answering, answer
-from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.pairs import PairFinder
 from cl.models.persistence import load_learner
@@ -217,7 +216,7 @@ def scored_rows(config: Config, chosen: dict[str, pd.DataFrame]) -> EvaluationRo
 
 def _write_few(model: ModelAnswers, tests: EvaluationRows, most: int) -> ModelAnswers:
     """Let a model write a few answers, where its scores need none: the smoke test compares what a version writes."""
-    if not isinstance(model.learner, LanguageLearner):
+    if not model.learner.writes:
         return model
     drawn = draw_by_hash(tests.together.assign(position=range(len(tests.together))), most)
     predictions = list(model.predictions)

@@ -10,11 +10,12 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from cl import plugins
-from cl.commands.init import template
+from cl.commands.init import template, template_with
 from cl.config import Config, Rung, load, parse
 from cl.config.yaml import read_yaml
 from cl.errors import ConfigError
 from cl.reports.config_reference import configuration_reference
+from cl.tasks import Task
 from tests.support.docs import PAGES, blocks
 
 
@@ -177,9 +178,20 @@ def test_where_nothing_says_how_to_learn_there_is_a_ladder(raw, rungs) -> None:
     assert [rung.name for rung in parse(raw, where="cl.yaml").ladder] == rungs
 
 
-def test_the_template_says_what_the_defaults_are(tmp_path) -> None:
-    written_out, nothing = load(written(tmp_path, template("x"))), parse({"name": "x"}, where="cl.yaml")
+@pytest.mark.parametrize("task", plugins.names("tasks"))
+def test_the_template_of_a_task_says_what_its_defaults_are(task, tmp_path) -> None:
+    text = template("x", task)
+    written_out, nothing = load(written(tmp_path, text)), parse({"name": "x", "task": task}, where="cl.yaml")
     assert written_out.digest == nothing.digest
+    assert all(f"{name}: {name}" in text for name in plugins.find(Task, task).schema.names)
+
+
+def test_settings_of_another_task_begin_with_the_template_of_that_task() -> None:
+    for task in ("dialogue", {"name": "dialogue", "learn": "last"}):
+        settings = read_yaml(template_with("x", {"task": task, "seed": 3}))
+        assert settings["task"] == task and settings["model"]["name"] == "smollm2"
+    with pytest.raises(ConfigError, match="no_such"):
+        template_with("x", {"task": "no_such"})
 
 
 def test_the_template_and_the_sample_are_valid(tmp_path) -> None:
