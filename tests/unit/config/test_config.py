@@ -187,7 +187,7 @@ def test_the_template_of_a_task_says_what_its_defaults_are(task, tmp_path) -> No
 
 
 def test_settings_of_another_task_begin_with_the_template_of_that_task() -> None:
-    for task in ("dialogue", {"name": "dialogue", "learn": "last"}):
+    for task in ("dialogue", {"name": "dialogue", "learned_turns": "last"}):
         settings = read_yaml(template_with("x", {"task": task, "seed": 3}))
         assert settings["task"] == task and settings["model"]["name"] == "smollm2"
     with pytest.raises(ConfigError, match="no_such"):
