@@ -45,7 +45,7 @@ def ask_server(folder: Path, texts: list[str]) -> ServedAnswers | None:
     schema = task.schema
     values = parse_inputs(texts, schema)
     try:
-        answered = _post(f"{url}/predict", {_field(schema): values}, _token(project))
+        answered = _post(f"{url}/predict", {_field(schema): _in_rows(values, schema)}, _token(project))
     except (OSError, HTTPException, ValueError) as error:
         log.info("%s: %s; the champion is loaded here", url, error)
         return None
@@ -70,6 +70,12 @@ def _field(schema: Schema) -> str:
     """Return the field of a request with several inputs of the kind that the task has."""
     fields = {ValueKind.TEXT: "texts", ValueKind.WORDS: "tokens"}
     return fields.get(schema.input.kind, "inputs") if schema.input else "inputs"
+
+
+def _in_rows(values: list[Any], schema: Schema) -> list[Any]:
+    """Return inputs as a request has them: those that are not sent bare under the name of their column."""
+    column = schema.input
+    return values if column is None or column.kind.is_read else [{column.name: value} for value in values]
 
 
 def _post(url: str, content: dict[str, Any], token: str | None) -> dict[str, Any]:

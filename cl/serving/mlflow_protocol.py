@@ -165,6 +165,12 @@ def _check_value(value: Any, column: Column, row: int) -> None:
     ):
         raise RequestError(400, f"row {row}: '{column.name}': expected a list of tokens, none of them blank")
     try:
-        "".join(part for part in value or () if isinstance(part, str)).encode()
+        _texts_in(value).encode()
     except UnicodeEncodeError:
         raise RequestError(400, f"row {row}: '{column.name}' holds half a character (a lone surrogate)") from None
+
+
+def _texts_in(value: Any) -> str:
+    """Return the texts in a value: its own, those of a list, or what is said in a conversation."""
+    parts = (part["content"] if isinstance(part, dict) else part for part in value or ())
+    return "".join(part for part in parts if isinstance(part, str))

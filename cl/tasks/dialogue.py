@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,6 +39,12 @@ class Dialogue(WrittenAnswers):
         ),
         answer=Column("completion", ValueKind.TEXT, "The assistant's next turn", "It is on its way."),
     )
+
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **WrittenAnswers.defaults,
+        "data": {"max_chars": 20_000},
+        "model": {**WrittenAnswers.defaults["model"], "max_length": 512},
+    }
 
     instruction: str = Field("", description="System turn of conversations that have none, such as 'Be brief.'")
     learned_turns: Literal["all", "last"] = Field(

@@ -147,9 +147,14 @@ function asked() { // the body of a request, from the fields of the form
   const row = {};
   for (const field of document.querySelectorAll("#ask [data-column]")) {
     const typed = field.value.trim();
-    if (typed !== "") row[field.dataset.column] = field.dataset.kind === "text" ? field.value : readParts(typed, field.dataset.kind);
+    if (typed !== "") row[field.dataset.column] = field.dataset.kind === "text" ? field.value : field.dataset.kind === "messages" ? readTurns(field.value) : readParts(typed, field.dataset.kind);
   }
   return { input: row, ...top };
+}
+
+function readTurns(typed) { // a conversation in JSON; any other text is its first turn
+  try { const turns = JSON.parse(typed); if (Array.isArray(turns)) return turns; } catch { /* it is a text */ }
+  return [{ role: "user", content: typed }];
 }
 
 function readParts(typed, kind) { // words, integers, or parts of another list that are separated as in a file
@@ -197,7 +202,7 @@ function askAboutNewLabel(label) {
 async function saveLabel(labels, isNew) {
   $("new-label").hidden = true;
   try {
-    const body = { id: predictionId, [document.body.dataset.field]: kind === "label" ? labels[0] : labels };
+    const body = { id: predictionId, [document.body.dataset.field]: kind === "label" || kind === "text" ? labels[0] : labels };
     await call("feedback", isNew ? { ...body, new_label: true } : body);
     $("feedback-status").textContent = "Thank you, saved.";
     $("right").value = "";

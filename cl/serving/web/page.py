@@ -84,7 +84,7 @@ def _field(column: Column) -> str:
     attributes += "" if column.optional else " required"
     example = html.escape(as_one_line(kind, column.example))
     label = f'      <label for="input-{name}">{html.escape(column.name.replace("_", " ").capitalize())}</label>\n'
-    if kind is ValueKind.TEXT:
+    if kind in (ValueKind.TEXT, ValueKind.MESSAGES):
         return f'{label}      <textarea {attributes} rows="3" placeholder="{example}"></textarea>'
     return f'{label}      <input {attributes} placeholder="{example}">'
 

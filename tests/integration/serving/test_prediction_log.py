@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -21,6 +22,7 @@ from cl.stores.predictions.feedback import Feedback
 from cl.stores.predictions.predictions import Predictions
 from cl.stores.project_folder import ProjectFolder
 from cl.tasks.text_classification import TextClassification
+from cl.tasks.text_generation import TextGeneration
 from tests.support.prediction_entry import entry
 
 
@@ -51,6 +53,17 @@ def test_nothing_that_was_taken_out_has_ever_touched_the_disk(log) -> None:
     asyncio.run(log.feedback("a", "theft"))
     every = b"".join(path.read_bytes() for path in log.project.root.rglob("*") if path.is_file())
     assert b"<EMAIL>" in every and b"secret" not in every and b"customer" not in every
+
+
+def test_answers_in_words_are_redacted_too(tmp_path) -> None:
+    log = PredictionLog(ProjectFolder(tmp_path / "p"), ServingLogSettings(redact=["email"]), TextGeneration())
+    said = {key: value for key, value in entry("a", "").items() if key != "text"}
+    log.record([{**said, "prompt": "who helps me?", "label": "write to anna@b.org"}])
+    asyncio.run(log.feedback("a", "write to berta@b.org"))
+    log.close()
+    (answer,) = Predictions(log.project).of(["a"])["prediction"]
+    (right,) = Feedback(log.project).last()["answer"]
+    assert answer == "write to <EMAIL>" and json.loads(right) == "write to <EMAIL>"
 
 
 def test_a_row_whose_redaction_fails_is_counted_and_not_kept(tmp_path, monkeypatch) -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from cl.config.serving import REDACTIONS, ServingLogSettings
 from cl.errors import ConfigError
-from cl.serving.pii import build_redactor
+from cl.serving.pii import build_redactor, redact_inputs
+from cl.tasks.dialogue import Dialogue
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,12 @@ from cl.serving.pii import build_redactor
 )
 def test_what_names_a_person_is_taken_out_and_the_rest_stays(text, kept) -> None:
     assert build_redactor(REDACTIONS)(text) == kept
+
+
+def test_in_a_conversation_what_is_said_is_redacted_and_who_says_it_stays() -> None:
+    messages = [{"role": "user", "content": "I am anna@b.org"}]
+    redacted = redact_inputs({"messages": messages}, Dialogue.schema, build_redactor(["email"]))
+    assert redacted == {"messages": [{"role": "user", "content": "I am <EMAIL>"}]}
 
 
 def test_long_hostile_texts_take_no_longer_than_their_length_asks_for() -> None:
