@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+ANSWER = "text"
+"""The only label of what a model writes."""
 _SCORES = {**TEXT_SCORES, "likelihood": likelihood}
 
 
@@ -71,7 +73,7 @@ class WrittenAnswers(Task):
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the name of what a model can answer."""
-        return ["text"]
+        return [ANSWER]
 
     def parts(self, asked: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase) -> list[PromptPart]:
         """Return a row as a model reads and writes it, in parts, of which the last is the answer if there is one.
@@ -198,8 +200,18 @@ class WrittenAnswers(Task):
         """Return nothing: rows have no classes."""
         return {}
 
+    def classes(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the same class for each row: what was written is no class."""
+        import pandas as pd
+
+        return pd.Series(ANSWER, index=rows.index, dtype=object)
+
     def class_names(self, labels: list[str]) -> list[str]:
-        """Return nothing: rows have no classes."""
+        """Return the class of all rows."""
+        return [ANSWER]
+
+    def scored_classes(self, labels: list[str]) -> list[str]:
+        """Return nothing: rows have no classes to score."""
         return []
 
     def read_described(self, described: str) -> Any:

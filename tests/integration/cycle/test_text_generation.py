@@ -179,7 +179,7 @@ def test_a_stream_is_replayed_under_two_strategies(project, tmp_path) -> None:
 
 def test_a_month_whose_answers_were_swapped_is_refused_by_the_default_gates(writer, tmp_path) -> None:
     gates = parse({"task": "text_generation", "model": {"name": str(writer)}}, where="test").gates
-    shop = writing_project(tmp_path / "shop", writer, gates=gates, decide={"max_waiting_rows": 50})
+    shop = writing_project(tmp_path / "shop", writer, gates=gates)
     replies(["card", "parcel"], 120, seed=1).to_csv(shop.root / "inbox" / "one.csv", index=False)
     (clean,) = run_waiting(shop)
     assert clean.verdict == "promoted" and clean.evaluation is not None and "general_nll" in clean.evaluation.numbers
@@ -189,6 +189,8 @@ def test_a_month_whose_answers_were_swapped_is_refused_by_the_default_gates(writ
     (poisoned,) = run_waiting(shop)
     assert poisoned.verdict == "refused" and poisoned.champion_after == "1", (poisoned.decision, poisoned.gates)
     assert poisoned.gates is not None and poisoned.evaluation is not None
+    assert poisoned.drift.new_labels == []
+    assert "performance" in {finding.kind for finding in poisoned.drift.findings if finding.drifted}
     refusing = {verdict.gate for verdict in poisoned.gates.verdicts if not verdict.passed}
     assert "forgetting" in refusing, "what was learned right before is answered wrong now"
     numbers, before = poisoned.evaluation.numbers, poisoned.evaluation.champion_numbers
