@@ -12,11 +12,11 @@ from cl.models.inference import answer
 from cl.models.learner import Learner
 from cl.models.pairs import PairFinder, SpanPair
 from cl.process.progress import meter
+from cl.records.evaluation import END_TO_END_F1
 from cl.tasks import Schema, ValueKind
 
 Triple = tuple[str, int, int, int, int, str]
 """A text, the first character and the end of head and tail, and their relation."""
-F1 = "end_to_end_f1"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def score_end_to_end(learner: Learner, rows: pd.DataFrame, paired: PairedTexts) 
         return {}
     right, spans = len(truth & answered), {triple[:-1] for triple in _triples(asked, answers, schema, None)}
     return {
-        F1: 2 * right / (len(truth) + len(answered)),
+        END_TO_END_F1: 2 * right / (len(truth) + len(answered)),
         "end_to_end_precision": right / len(answered) if answered else 0.0,
         **({"end_to_end_recall": right / len(truth)} if truth else {}),
         **({"end_to_end_spans": float(np.mean([triple[:-1] in spans for triple in truth]))} if truth else {}),

@@ -27,6 +27,8 @@ BASELINES = {
     "regression": "logistic regression on frozen features",
 }
 """The simplest things that could work: the strategies, and what each is called."""
+END_TO_END_F1 = "end_to_end_f1"
+"""The number of an evaluation with a tagger: F1 of relations whose spans the tagger has found."""
 FAULTS = {
     "cut": "were cut at the most tokens of an answer",
     "repeats": "repeat the same four words three times",

@@ -16,16 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cl import plugins
 from cl.config import Config
 from cl.config.pipeline import PipelineSettings
 from cl.errors import InputError, PerennialError
-from cl.evaluation.end_to_end import F1
-from cl.models.pairs import PairFinder, tag_with
 from cl.process.progress import stage
 from cl.records import VersionInfo
+from cl.records.evaluation import END_TO_END_F1
 from cl.redaction import without_password
 from cl.stores.files import move_into_place
 from cl.stores.manifest import check_manifest
@@ -33,6 +32,9 @@ from cl.stores.mlflow.registry import MANIFEST_DIGEST, Registry
 from cl.stores.stores import Stores, from_environment
 from cl.stores.version_copies import IN_USE_SECONDS, mark_used
 from cl.tasks import Task, ValueKind
+
+if TYPE_CHECKING:
+    from cl.models.pairs import PairFinder
 
 KEY = "pipeline.tagger"
 SQLITE = "sqlite:///"
@@ -62,7 +64,7 @@ def tagger_tags(tagger: str | None, numbers: Mapping[str, float]) -> dict[str, s
     >>> tagger_tags("people@2", {"end_to_end_f1": 0.5})
     {'cl.tagger': 'people@2', 'cl.end_to_end_f1': '0.500000'}
     """
-    score = numbers.get(F1)
+    score = numbers.get(END_TO_END_F1)
     return {} if tagger is None else {TAGGER: tagger, END_TO_END: "" if score is None else f"{score:.6f}"}
 
 
@@ -107,6 +109,8 @@ def load_finder(tagger: TaggerVersion, settings: PipelineSettings) -> PairFinder
     Raises:
         InputError: its files cannot be loaded.
     """
+    from cl.models.pairs import PairFinder, tag_with
+
     with stage(f"load {tagger.name}"):
         from cl.models.persistence import load_learner
 

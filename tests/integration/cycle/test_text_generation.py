@@ -177,28 +177,6 @@ def test_a_stream_is_replayed_under_two_strategies(project, tmp_path) -> None:
     assert all(0 <= max(result.accuracy_over_time) <= 1 for result in results)
 
 
-def test_a_month_whose_answers_were_swapped_is_refused_by_the_default_gates(writer, tmp_path) -> None:
-    gates = parse({"task": "text_generation", "model": {"name": str(writer)}}, where="test").gates
-    shop = writing_project(tmp_path / "shop", writer, gates=gates)
-    replies(["card", "parcel"], 120, seed=1).to_csv(shop.root / "inbox" / "one.csv", index=False)
-    (clean,) = run_waiting(shop)
-    assert clean.verdict == "promoted" and clean.evaluation is not None and "general_nll" in clean.evaluation.numbers
-    swapped = replies(["card", "parcel"], 240, seed=2)
-    swapped["completion"] = swapped["completion"].to_numpy().reshape(-1, 2)[:, ::-1].ravel()
-    swapped.to_csv(shop.root / "inbox" / "two.csv", index=False)
-    (poisoned,) = run_waiting(shop)
-    assert poisoned.verdict == "refused" and poisoned.champion_after == "1", (poisoned.decision, poisoned.gates)
-    assert poisoned.gates is not None and poisoned.evaluation is not None
-    assert poisoned.drift.new_labels == []
-    assert "performance" in {finding.kind for finding in poisoned.drift.findings if finding.drifted}
-    refusing = {verdict.gate for verdict in poisoned.gates.verdicts if not verdict.passed}
-    assert "forgetting" in refusing, "what was learned right before is answered wrong now"
-    numbers, before = poisoned.evaluation.numbers, poisoned.evaluation.champion_numbers
-    assert numbers["kl_from_champion"] > 0 and {"nll", "general_nll", "share_cut"} <= numbers.keys() & before.keys()
-    (answer,) = cl.Project.open(shop.root).predict(["please help the old card"])["prediction"]
-    assert answer == "my card is lost"
-
-
 def test_rows_without_an_answer_are_set_aside(project) -> None:
     rows = replies(["box", "lamp"], 40, seed=4)
     rows.loc[3, "completion"], rows.loc[5, "completion"], rows.loc[7, "prompt"] = None, "   ", ""

@@ -39,12 +39,12 @@ def learned(*ids: str) -> LearnedExperiences:
     return LearnedExperiences(ids, {id: f"digest of {id}" for id in ids})
 
 
-def tests_of(rows_of, *ids: str) -> dict[str, pd.DataFrame]:
+def drawn(rows_of, *ids: str) -> dict[str, pd.DataFrame]:
     return {id: rows_of([id], "test") for id in ids}
 
 
 def test_every_baseline_is_scored_on_every_experience_and_row(tiny_config, rows_of, tmp_path) -> None:
-    scored = score_baselines(tiny_config(), learned("1", "2"), rows_of, tests_of(rows_of, "1", "2"), tmp_path / "new")
+    scored = score_baselines(tiny_config(), learned("1", "2"), rows_of, drawn(rows_of, "1", "2"), tmp_path / "new")
     table = pd.read_parquet(scored.rows)
     assert set(scored.of) == set(BASELINES) and len(table) == 40
     for name, baseline in scored.of.items():
@@ -62,9 +62,9 @@ def test_baselines_that_nobody_wants_cost_nothing(tiny_config, rows_of, tmp_path
 
 
 def test_virtual_tokens_of_the_tuning_are_no_part_of_a_baseline(tiny_config, tiny_model, rows_of, tmp_path) -> None:
-    usual = score_baselines(tiny_config(), learned("1"), rows_of, tests_of(rows_of, "1"), tmp_path / "a")
+    usual = score_baselines(tiny_config(), learned("1"), rows_of, drawn(rows_of, "1"), tmp_path / "a")
     prompted = tiny_config(model={"name": str(tiny_model), "dropout": 0.0, "tuning": "prompt"})
-    assert score_baselines(prompted, learned("1"), rows_of, tests_of(rows_of, "1"), tmp_path / "b").of == usual.of
+    assert score_baselines(prompted, learned("1"), rows_of, drawn(rows_of, "1"), tmp_path / "b").of == usual.of
 
 
 def test_tagged_sentences_have_baselines_too(tiny_config, tmp_path) -> None:
@@ -114,14 +114,12 @@ def test_a_baseline_is_a_strategy_that_goes_on_learning(strategy, tiny_config, r
 
 def score_in_turn(config, rows_of, folder, *, kept) -> Baselines:
     """Score after the first experience, and then after both."""
-    score_baselines(config, learned("1"), rows_of, tests_of(rows_of, "1"), folder / "first", kept=kept)
-    return score_baselines(config, learned("1", "2"), rows_of, tests_of(rows_of, "1", "2"), folder / "then", kept=kept)
+    score_baselines(config, learned("1"), rows_of, drawn(rows_of, "1"), folder / "first", kept=kept)
+    return score_baselines(config, learned("1", "2"), rows_of, drawn(rows_of, "1", "2"), folder / "then", kept=kept)
 
 
 def test_kept_features_give_the_scores_of_reading_all_rows_again(tiny_config, rows_of, tmp_path) -> None:
-    at_once = score_baselines(
-        tiny_config(), learned("1", "2"), rows_of, tests_of(rows_of, "1", "2"), tmp_path / "at once"
-    )
+    at_once = score_baselines(tiny_config(), learned("1", "2"), rows_of, drawn(rows_of, "1", "2"), tmp_path / "at once")
     in_turn = score_in_turn(tiny_config(), rows_of, tmp_path, kept=tmp_path / "kept.safetensors")
     assert in_turn.of == at_once.of
     pd.testing.assert_frame_equal(pd.read_parquet(in_turn.rows), pd.read_parquet(at_once.rows))
@@ -135,9 +133,9 @@ def test_a_cycle_reads_the_rows_of_new_experiences_alone(tiny_config, rows_of, t
         return rows_of(ids, split)
 
     kept = tmp_path / "kept.safetensors"
-    score_baselines(tiny_config(), learned("1"), noting, tests_of(rows_of, "1"), tmp_path / "first", kept=kept)
+    score_baselines(tiny_config(), learned("1"), noting, drawn(rows_of, "1"), tmp_path / "first", kept=kept)
     asked.clear()
-    score_baselines(tiny_config(), learned("1", "2"), noting, tests_of(rows_of, "1"), tmp_path / "then", kept=kept)
+    score_baselines(tiny_config(), learned("1", "2"), noting, drawn(rows_of, "1"), tmp_path / "then", kept=kept)
     assert asked == [(("2",), "train"), (("2",), "validation")]
 
 
@@ -145,7 +143,7 @@ def test_a_repeated_cycle_has_the_same_scores_to_the_bit(tiny_config, rows_of, t
     kept = tmp_path / "kept.safetensors"
     score_in_turn(tiny_config(), rows_of, tmp_path, kept=kept)
     before = kept.read_bytes()
-    score_baselines(tiny_config(), learned("1", "2"), rows_of, tests_of(rows_of, "1"), tmp_path / "again", kept=kept)
+    score_baselines(tiny_config(), learned("1", "2"), rows_of, drawn(rows_of, "1"), tmp_path / "again", kept=kept)
     assert kept.read_bytes() == before
 
 
@@ -159,14 +157,14 @@ def test_kept_features_that_do_not_belong_to_the_rows_are_not_used(harm, tiny_co
         kept.write_bytes(kept.read_bytes()[:500])
     else:  # rolled back
         experiences = learned("2")
-    tests = tests_of(rows_of, "1", "2")
+    tests = drawn(rows_of, "1", "2")
     scored = score_baselines(tiny_config(), experiences, rows_of, tests, tmp_path / "b", kept=kept)
     assert scored.of == score_baselines(tiny_config(), experiences, rows_of, tests, tmp_path / "a").of
 
 
 def test_of_more_rows_than_are_kept_a_sample_is_the_same_however_it_grew(tiny_config, rows_of, tmp_path, monkeypatch):
     monkeypatch.setattr(baseline_rows, "MOST_ROWS", 30)
-    at_once = score_baselines(tiny_config(), learned("1", "2"), rows_of, tests_of(rows_of, "1"), tmp_path / "a")
+    at_once = score_baselines(tiny_config(), learned("1", "2"), rows_of, drawn(rows_of, "1"), tmp_path / "a")
     in_turn = score_in_turn(tiny_config(), rows_of, tmp_path, kept=tmp_path / "kept.safetensors")
     assert in_turn.of["ncm"].scores[0] == at_once.of["ncm"].scores[0]
     with safe_open(tmp_path / "kept.safetensors", framework="np") as file:
@@ -199,7 +197,7 @@ def several(ids: list[str], split: str) -> pd.DataFrame:
 
 
 def test_texts_with_several_labels_have_baselines_too(tiny_config, tmp_path) -> None:
-    config, tests = tiny_config(task="multi_label_classification"), tests_of(several, "1", "2")
+    config, tests = tiny_config(task="multi_label_classification"), drawn(several, "1", "2")
     scored = score_baselines(config, learned("1", "2"), several, tests, tmp_path / "new")
     table = pd.read_parquet(scored.rows)
     assert set(scored.of) == set(BASELINES) and len(table) == 32
@@ -221,7 +219,7 @@ def test_no_label_is_the_majority_where_none_has_most_rows(tiny_config, tmp_path
 
 def test_kept_features_of_several_labels_give_the_scores_of_reading_all_rows_again(tiny_config, tmp_path) -> None:
     config, kept = tiny_config(task="multi_label_classification"), tmp_path / "kept.safetensors"
-    at_once = score_baselines(config, learned("1", "2"), several, tests_of(several, "1", "2"), tmp_path / "at once")
+    at_once = score_baselines(config, learned("1", "2"), several, drawn(several, "1", "2"), tmp_path / "at once")
     in_turn = score_in_turn(config, several, tmp_path, kept=kept)
     assert [in_turn.of[name] for name in ("majority", "ncm")] == [at_once.of[name] for name in ("majority", "ncm")]
     assert in_turn.of["regression"].accuracy == pytest.approx(at_once.of["regression"].accuracy, abs=0.05)
