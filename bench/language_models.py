@@ -22,7 +22,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import subprocess
 import tempfile
 import time
@@ -35,7 +34,7 @@ os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
 import pandas as pd
 import torch
 from safetensors.torch import load_file
-from side_by_side import Row, Stream, read_rows
+from side_by_side import Row, Stream, cpu_seconds, read_rows
 
 from cl.config import Config, parse
 from cl.models.build import new_learner
@@ -105,12 +104,6 @@ STREAMS: dict[str, dict[str, Any]] = {
         "max_length": 160,
     },
 }
-
-
-def cpu_seconds() -> float:
-    """Return user and system seconds of this process so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def make_stream(kind: str, folder: Path, sizes: dict[str, int], seed: int) -> Stream:

@@ -65,7 +65,7 @@ def test_the_divergence_is_the_mean_over_tokens_from_champion_to_challenger(writ
     words = held.shape[1]
     from_even = np.mean(np.sum((1 / words) * (np.log(1 / words) - np.log(held)), axis=1))
     from_uneven = np.mean(np.sum(held * (np.log(held) - np.log(1 / words)), axis=1))
-    assert abs(from_even - from_uneven) > 0.1, "the two directions can be told apart"
+    assert abs(from_even - from_uneven) > 0.1, "the two directions differ"
     assert measure_divergence(even, uneven, ROWS)["kl_from_champion"] == pytest.approx(from_even, rel=1e-4)
     assert measure_divergence(uneven, even, ROWS)["kl_from_champion"] == pytest.approx(from_uneven, rel=1e-4)
     assert measure_divergence(uneven, uneven, ROWS) == {"kl_from_champion": 0.0}
