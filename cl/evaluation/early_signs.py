@@ -30,14 +30,15 @@ def measure_general(learner: Learner, texts: Sequence[str]) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def measure_divergence(champion: Learner, challenger: Learner, rows: pd.DataFrame) -> dict[str, float]:
+def measure_divergence(champion: Learner, challenger: Learner, new: Sequence[pd.DataFrame]) -> dict[str, float]:
     """Return ``kl_from_champion``: the mean of KL(champion || challenger) over the tokens of true answers, in nats.
 
-    Both models read prompts and true answers. An empty dict without rows, for models that do not write, or where the
-    two do not have the same tokens.
+    Both models read the prompts and true answers of ``new`` rows. An empty dict without rows, for models that do not
+    write, or where the two do not have the same tokens.
     """
-    if not (champion.writes and challenger.writes):
+    if not (new and champion.writes and challenger.writes):
         return {}
+    rows = pd.concat(new)
     before, now = champion.encode(rows), challenger.encode(rows)
     if [(row.input_ids, row.targets) for row in before] != [(row.input_ids, row.targets) for row in now]:
         return {}

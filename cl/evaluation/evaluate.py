@@ -123,7 +123,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         numbers[who] |= measure_faults(table, who)
     if CHAMPION in learners:
         new = [chosen.rows[id] for id in held_out.new if id in chosen.rows]
-        numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], pd.concat(new))
+        numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], new)
     control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
         metric=answers[CHALLENGER].learner.task.score_name,

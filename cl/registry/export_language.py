@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from cl.errors import InputError
+from cl.models.locate import PACKAGED
 
 if TYPE_CHECKING:
     from cl.models.base_files import LanguageBase
@@ -53,9 +54,17 @@ def export_language_model(
             "whole model"
         )
     _write_adapter(learner, base, draft / ADAPTER)
-    load = f'model = {kind}.from_pretrained("{base.name}")\nmodel = PeftModel.from_pretrained(model, "{ADAPTER}")'
+    load = (
+        f"base = {json.dumps(base.name)}{_hint(base)}\n"
+        f'model = {kind}.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, "{ADAPTER}")'
+    )
     description = f"peft's PeftModel on {kind} of {base.name}, in {ADAPTER}/; base.json has its files' SHA-256"
     return description, _code(learner, kind, load, "from peft import PeftModel\n")
+
+
+def _hint(base: LanguageBase) -> str:
+    """Return a comment that says where the base is if only Perennial knows its name; empty: transformers knows it."""
+    return f"  # only Perennial knows this name: put PROJECT/.cl/bases/{base.digest}" if base.name in PACKAGED else ""
 
 
 def _write_whole(learner: LanguageLearner, folder: Path) -> None:

@@ -201,9 +201,9 @@ TEXT_SCORES: Mapping[str, Callable[[str, str], float]] = {
     "f1": f1,
     "bleu": bleu,
 }
+"""By name: the score of an answer, given the true text and the answer."""
 CORPUS_SCORES: Mapping[str, Callable[[Sequence[str], Sequence[str]], float]] = {
     "chrf": corpus_chrf,
     "bleu": corpus_bleu,
 }
 """By name: the score of all answers together, given the true texts and the answers."""
-"""By name: the score of an answer, given the true text and the answer."""

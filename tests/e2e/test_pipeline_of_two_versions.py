@@ -136,8 +136,8 @@ def test_a_server_follows_the_tagger_and_a_rollback_of_it_leaves_the_champion_al
         row = {"text": TEXT, "head": [21, 25], "tail": [39, 43]}
         assert ask(input=row).json()["predictions"][0]["label"] == "works_at"
         assert ask(text=TEXT, input=row).status_code == 422 and ask(text=TEXT, top_k=2).status_code == 422
-        told = httpx.post(f"{url}/feedback", json={"id": relation["id"], "label": "visited"})
-        assert told.status_code == 200, told.text
+        stored = httpx.post(f"{url}/feedback", json={"id": relation["id"], "label": "visited"})
+        assert stored.status_code == 200, stored.text
         back = pipeline.people.cl("rollback", "--why", "it was better")
         assert back.returncode == 0, back.stderr
         follows("people@1")

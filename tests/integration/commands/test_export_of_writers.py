@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from cl.errors import InputError
+from cl.models.base_files import LanguageBase
 from cl.models.build import new_learner
 from cl.models.inference import predict
 from cl.models.persistence import load_learner
 from cl.records.history import History
 from cl.registry.export import export
+from cl.registry.export_language import export_language_model
 from cl.stores.version_folder import save_history
 from cl.tasks.text_generation import TextGeneration
 from cl.training.train import save_version
@@ -66,6 +68,15 @@ def test_an_adapter_names_its_base_and_the_digests_of_its_files(tmp_path, tiny_c
     adapter = tmp_path / "out" / "adapter"
     assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
     assert json.loads((adapter / "base.json").read_text())["files"].keys() >= {"model.safetensors", "config.json"}
+
+
+def test_the_code_says_where_a_packaged_base_is(tmp_path, tiny_config, tiny_model) -> None:
+    base = made_tiny_writer(tmp_path / "base", tiny_model)
+    learner = load_learner(made_version(tmp_path / "v", tiny_config, base, {"name": "lora", "rank": 4}))
+    (tmp_path / "out").mkdir()
+    packaged = LanguageBase("smollm2", {"model.safetensors": "0"})
+    _, code = export_language_model(learner, packaged, tmp_path / "out", merged=False)
+    assert f'base = "smollm2"  # only Perennial knows this name: put PROJECT/.cl/bases/{packaged.digest}' in code
 
 
 def test_a_model_that_was_trained_as_a_whole_is_exported_as_a_whole(tmp_path, tiny_config, tiny_model) -> None:

@@ -66,10 +66,10 @@ def test_the_divergence_is_the_mean_over_tokens_from_champion_to_challenger(writ
     from_even = np.mean(np.sum((1 / words) * (np.log(1 / words) - np.log(held)), axis=1))
     from_uneven = np.mean(np.sum(held * (np.log(held) - np.log(1 / words)), axis=1))
     assert abs(from_even - from_uneven) > 0.1, "the two directions differ"
-    assert measure_divergence(even, uneven, ROWS)["kl_from_champion"] == pytest.approx(from_even, rel=1e-4)
-    assert measure_divergence(uneven, even, ROWS)["kl_from_champion"] == pytest.approx(from_uneven, rel=1e-4)
-    assert measure_divergence(uneven, uneven, ROWS) == {"kl_from_champion": 0.0}
-    assert measure_divergence(even, uneven, ROWS.iloc[:0]) == {}
+    assert measure_divergence(even, uneven, [ROWS])["kl_from_champion"] == pytest.approx(from_even, rel=1e-4)
+    assert measure_divergence(uneven, even, [ROWS])["kl_from_champion"] == pytest.approx(from_uneven, rel=1e-4)
+    assert measure_divergence(uneven, uneven, [ROWS]) == {"kl_from_champion": 0.0}
+    assert measure_divergence(even, uneven, [ROWS.iloc[:0]]) == measure_divergence(even, uneven, []) == {}
 
 
 def test_a_model_without_any_knowledge_needs_the_logarithm_of_its_vocabulary_for_general_texts(writer) -> None:
