@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cl.config import Config
+from cl.config.serving import ServingSettings
 from cl.errors import InputError, PerennialError
 from cl.monitoring.notices import Notice
 from cl.monitoring.webhook import post
@@ -36,7 +37,7 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
 
     project = open_project(folder)
     settings = project.config.serve
-    count = workers or settings.workers or min(MOST_WORKERS, count_processors())
+    count = _count_workers(settings, workers)
     _check_settings(project)
     _check_tagger(project)
     listens_on = host or settings.host
@@ -62,6 +63,15 @@ def serve(folder: Path, *, host: str | None, port: int | None, workers: int | No
     # not before the port is held: another server of this project may be writing its metrics
     prepare = partial(share_metrics, project, count)
     run_workers(uvicorn_config, project.project, drain=settings.drain_seconds, prepare=prepare)
+
+
+def _count_workers(settings: ServingSettings, asked: int | None) -> int:
+    """Return the number of processes: a single one where another server computes."""
+    if settings.engine.name == "local":
+        return asked or settings.workers or min(MOST_WORKERS, count_processors())
+    if (asked or 1) > 1:
+        raise InputError(f"--workers {asked}: with serve.engine {settings.engine.name} there is one; leave it out")
+    return 1
 
 
 def _check_settings(project: OpenProject) -> None:

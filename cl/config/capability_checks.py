@@ -12,6 +12,7 @@ from cl.config.data import DataSettings
 from cl.config.drift import DriftSettings, TrafficSettings
 from cl.config.pipeline import PipelineSettings
 from cl.config.section import PluginSpec
+from cl.config.serving import EngineSettings
 from cl.config.training import TrainingSettings
 from cl.errors import PluginError, UnknownPluginError
 from cl.plugins import Capability
@@ -45,6 +46,22 @@ def check_descriptions(task: Any, *, described: bool) -> None:
     """
     if described:
         _require_text_labels(task, "data.descriptions", "a description cannot be a row of it; remove them")
+
+
+def check_engine(task: Any, engine: EngineSettings) -> None:
+    """Check that an engine other than this process has something to write.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if engine.name != "local" and Capability.WRITING not in task.provides:
+        fitting = [
+            name for name in plugins.names("tasks") if Capability.WRITING in plugins.find("tasks", name).provides
+        ]
+        raise ValueError(
+            f"serve.engine: task '{task.name}' writes no text, so {engine.name} has nothing to do: set it to local, or "
+            f"choose one of: {', '.join(fitting)}"
+        )
 
 
 def check_uses(task: Any, data: DataSettings, training: TrainingSettings, pipeline: PipelineSettings) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from cl import plugins
-from cl.config.capability_checks import check_capabilities, check_uses, without_unusable_detectors
+from cl.config.capability_checks import check_capabilities, check_engine, check_uses, without_unusable_detectors
 from cl.config.column_checks import check_columns
 from cl.config.compression import CompressionSettings
 from cl.config.data import DataSettings, ValidationSettings
@@ -196,6 +196,7 @@ class Config(Section):
         task = plugins.build("tasks", self.task)
         check_capabilities(task, used)
         check_uses(task, self.data, self.training, self.pipeline)
+        check_engine(task, self.serve.engine)
         return self
 
     @model_validator(mode="after")

@@ -51,6 +51,33 @@ class Writing(Section):
     )
 
 
+class EngineSettings(Section):
+    """What computes the answers that a language model writes."""
+
+    name: Literal["local", "vllm"] = Field(
+        "local",
+        description="local: this process; vllm: a vLLM server that loads the adapter of each version that answers, "
+        "started with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=True",
+    )
+    url: str = Field(
+        "http://127.0.0.1:8000", pattern=r"^https?://[^\s@]+$", description="vllm: address of the server, without /v1"
+    )
+    key: str | None = Field(
+        None,
+        pattern=r"^env:[A-Za-z_][A-Za-z0-9_]*$",
+        description="vllm: `env:NAME`: the environment variable with the server's API key; null: it has none",
+    )
+    adapters: str | None = Field(
+        None,
+        description="vllm: folder for the adapters, which the server reads too; relative paths are inside the project; "
+        "null: .cl/adapters",
+    )
+    adapters_there: str | None = Field(
+        None,
+        description="vllm: path of the same folder on the server's machine, or in its container; null: as it is here",
+    )
+
+
 class CanaryBounds(Section):
     """When the server stops sending traffic to a canary."""
 
@@ -192,11 +219,29 @@ class ServingSettings(Section):
     writing: Writing = Field(
         default_factory=lambda: Writing(), description="Limits of answers that a language model writes"
     )
+    engine: EngineSettings = Field(
+        default_factory=lambda: EngineSettings(),
+        description="What computes the answers that a language model writes; a name alone will do: `engine: vllm`",
+    )
     canary: CanaryBounds = Field(default_factory=lambda: CanaryBounds(), description="When a canary is stopped")
     log: ServingLogSettings = Field(
         default_factory=lambda: ServingLogSettings(), description="The log of answers and labels"
     )
     tls: Tls = Field(default_factory=lambda: Tls(), description="HTTPS")
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _names_are_engines(cls, given: object) -> object:
+        return {"name": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one_process_asks_the_engine(self) -> ServingSettings:
+        if self.engine.name != "local" and (self.workers or 1) > 1:
+            raise ValueError(
+                f"workers: {self.workers} would unload each other's versions on the {self.engine.name} server, which "
+                "computes all answers: set it to 1 or null"
+            )
+        return self
 
     @field_validator("allowed_hosts")
     @classmethod

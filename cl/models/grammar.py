@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -26,6 +28,31 @@ COMPACT = {"whitespace_flexible": False}
 
 class FormError(InputError):
     """No answer can be written in this form."""
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """What an answer must be: JSON that matches a schema, or one of several texts; exactly one of them is given."""
+
+    schema: dict[str, Any] | None = None
+    choices: tuple[str, ...] = ()
+
+    @cached_property
+    def grammar(self) -> str:
+        """The grammar of such answers; compiling it may take a moment.
+
+        Raises:
+            FormError: no answer can be written in this form, or an extra is not installed.
+        """
+        return choice_grammar(self.choices) if self.schema is None else schema_grammar(self.schema)
+
+    def compile(self) -> None:
+        """Compile the grammar, so that `grammar` is there at once.
+
+        Raises:
+            FormError: as `grammar`.
+        """
+        _ = self.grammar
 
 
 def schema_grammar(schema: dict[str, Any]) -> str:

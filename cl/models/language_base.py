@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -80,6 +81,23 @@ def restore_base(base: LanguageBase, version: Path, dtype: str) -> PreTrainedMod
         return _load(str(folder), AutoConfig.from_pretrained(folder), dtype)
 
 
+def outline_base(base: LanguageBase, version: Path) -> PreTrainedModel:
+    """Return the base of a version without its weights, on torch's meta device: its sizes, and the names of its parts.
+
+    Raises:
+        IntegrityError: no place has its configuration.
+    """
+    described = {name: digest for name, digest in base.files.items() if Path(name).suffix == ".json"}
+    folder = _find(base, version, LanguageBase(base.name, described))
+    config = AutoConfig.from_pretrained(folder)
+    kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    with without_warnings(), torch.device("meta"):
+        model: PreTrainedModel = kind.from_config(config)
+    if "generation_config.json" in base.files:
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model
+
+
 def keep_base(base: LanguageBase, version: Path) -> None:
     """Copy a version's base into the project above its folder, unless it is there already, or there is no project."""
     kept = _kept_in_project(base, version)
@@ -99,14 +117,16 @@ def keep_base(base: LanguageBase, version: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _find(base: LanguageBase, version: Path) -> Path:
+def _find(base: LanguageBase, version: Path, needed: LanguageBase | None = None) -> Path:
+    """Return the folder with a base, or with those of its files that are ``needed``."""
+    needed = needed or base
     kept = _kept_in_project(base, version)
     if kept is not None and kept.is_dir():
-        if base.lies_in(kept):
+        if needed.lies_in(kept):
             return kept
         raise IntegrityError(f"{kept}: a file of the base '{base.name}' was changed: remove the folder, or restore it")
     source = local_file(base.name, "config.json")
-    if source is not None and base.lies_in(source.parent):
+    if source is not None and needed.lies_in(source.parent):
         return source.parent
     why = "is not on this machine" if source is None else f"in {source.parent} has other files than it was trained on"
     where = "" if kept is None else f", or restore {kept}"

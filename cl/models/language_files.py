@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from cl import plugins
 from cl.config import ModelSettings
 from cl.models.build import _attach_tuning, to_best_device
-from cl.models.language_base import LanguageBase, RestoreBase, keep_base
+from cl.models.language_base import LanguageBase, RestoreBase, keep_base, outline_base
 from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import OutputLayer
@@ -52,6 +53,33 @@ def load_trained(
         IntegrityError: the base is not on this machine, or is another one.
         ValueError: the trained tensors are not those of its tuning.
     """
+    learner, tensors = _read(record, settings, folder, restore)
+    learner.encoder.load_state_dict(tensors, strict=False)
+    learner.eval_mode()
+    to_best_device(learner)
+    return learner
+
+
+def outline_trained(folder: Path) -> tuple[LanguageLearner, dict[str, torch.Tensor]]:
+    """Return a learner that `save_trained` wrote without any weights, and the tensors that were trained, by name.
+
+    It encodes prompts and reads tokens, for models that run elsewhere; see `outline_base`.
+
+    Raises:
+        IntegrityError: the base is another one, or its configuration is not on this machine.
+        ValueError: the folder has no language model, or other tensors than its tuning trains.
+    """
+    record = json.loads((folder / "learner.json").read_text(encoding="utf-8"))
+    if "base" not in record:
+        raise ValueError(f"{folder} has no language model")
+    settings = ModelSettings.model_validate(record["model"])
+    return _read(record, settings, folder, lambda base, version, dtype: outline_base(base, version))
+
+
+def _read(
+    record: Mapping[str, Any], settings: ModelSettings, folder: Path, restore: RestoreBase
+) -> tuple[LanguageLearner, dict[str, torch.Tensor]]:
+    """Return a learner with the weights of its base alone, and the trained tensors."""
     base = LanguageBase(**record["base"])
     model = restore(base, folder, "float32" if settings.dtype == "float32" else "auto")
     model.config.use_cache = False
@@ -68,10 +96,7 @@ def load_trained(
     tensors, wanted = load_file(folder / TRAINED), _trained(learner)
     if different := sorted(tensors.keys() ^ wanted.keys()):
         raise ValueError(f"{TRAINED} has other tensors than model.tuning: the first is {different[0]}")
-    learner.encoder.load_state_dict(tensors, strict=False)
-    learner.eval_mode()
-    to_best_device(learner)
-    return learner
+    return learner, tensors
 
 
 def _trained(learner: Learner) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def export_language_model(
             f"model.tuning '{learner.tuning.name}' makes no adapter that peft could load: add --merged to export the "
             "whole model"
         )
-    _write_adapter(learner, base, draft / ADAPTER)
+    write_adapter(learner, base, draft / ADAPTER)
     load = (
         f"base = {json.dumps(base.name)}{_hint(base)}\n"
         f'model = {kind}.from_pretrained(base)\nmodel = PeftModel.from_pretrained(model, "{ADAPTER}")'
@@ -81,13 +81,22 @@ def _write_whole(learner: LanguageLearner, folder: Path) -> None:
     learner.tokenizer.save_pretrained(folder)
 
 
-def _write_adapter(learner: LanguageLearner, base: LanguageBase, folder: Path) -> None:
-    """Write the adapter's tensors and its configuration, which names the base as model.name does."""
+def write_adapter(
+    learner: LanguageLearner, base: LanguageBase, folder: Path, trained: dict[str, Any] | None = None
+) -> None:
+    """Write the adapter's tensors and its configuration, which names the base as model.name does.
+
+    Args:
+        learner: with the adapter.
+        base: that the adapter belongs to.
+        folder: does not exist yet.
+        trained: the tensors by name, if the learner is an outline without weights.
+    """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
     ((name, config),) = cast("Any", learner.encoder).peft_config.items()
-    tensors = get_peft_model_state_dict(learner.encoder, adapter_name=name)
+    tensors = get_peft_model_state_dict(learner.encoder, state_dict=trained, adapter_name=name)
     folder.mkdir()
     named = {f"base_model.model.{key}": tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -17,8 +17,11 @@ import torch
 from cl import __version__
 from cl.config import Config
 from cl.evaluation.best_so_far import best_rows, carry_over, load_best, save_best
+from cl.evaluation.text_files import read_general
 from cl.extras import DISTRIBUTION
+from cl.models.learner import Learner
 from cl.models.persistence import load_learner
+from cl.models.probes import save_probes, take_probes
 from cl.models.snapshot import Snapshot, join_snapshots, save_reference, take_snapshot
 from cl.records import TABLE, Challenger, Evaluation, GateReport, Registration, Score, Training
 from cl.records.history import History
@@ -81,7 +84,8 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
     folder = Path(training.challenger)
     learned = [*past.learnt, *training.experiences]
     if not (folder / MANIFEST).exists():
-        reference = drift_reference(config, stores.experiences.rows_of, folder, learned)
+        learner = load_learner(folder)
+        reference = drift_reference(config, stores.experiences.rows_of, folder, learned, learner)
         save_reference(reference, folder)
         score = float(reference.frame["score"].mean()) if len(reference.frame) else None
         save_history(_history(config, stores, new, learned=learned, score=score), folder)
@@ -93,6 +97,8 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
         (folder / "gates.json").write_text(gates.model_dump_json(indent=1), encoding="utf-8")
         _gates_table(gates).to_parquet(folder / "gates.parquet", index=False)
         (folder / "evaluation.json").write_text(evaluation.model_dump_json(exclude_defaults=True), encoding="utf-8")
+        if learner.writes and not learner.has_decoder:
+            save_probes(take_probes(learner, read_general(None, stores.project.root)), folder)
         write_card(folder, config.name, evaluation, gates, training)
         write_manifest(folder)
     stores.registry.files.log_record(new.run, folder)
@@ -215,15 +221,17 @@ def log_epochs(runs: Runs, run: str, training: Training) -> None:
     runs.log_series(run, "validation_score", training.validation_scores)
 
 
-def drift_reference(config: Config, rows_of: RowsOf, folder: Path, learnt: list[str]) -> Snapshot:
+def drift_reference(
+    config: Config, rows_of: RowsOf, folder: Path, learnt: list[str], learner: Learner | None = None
+) -> Snapshot:
     """Return a snapshot of a version on held-out rows of the experiences learned, the reference for drift detection.
 
     At most ``drift.reference_rows`` rows are drawn. Validation rows that the version has learned are answered as if it
-    had not.
+    had not. ``learner`` is the version's; None: it is loaded.
     """
     most = config.drift.reference_rows
     held_out = draw_rows(rows_of, learnt, ("validation", "test"), most=most, seed=config.seed, column=SPLIT)
-    learner = load_learner(folder)
+    learner = learner or load_learner(folder)
     answering, snapshots = left_out_answers(folder, learner), list[Snapshot]()
     for split, rows in held_out.groupby(SPLIT, sort=False):
         logits = answering(learnt[-1], rows) if split == "validation" else None

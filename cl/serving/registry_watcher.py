@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cl.errors import PerennialError
+from cl.serving.batching.batcher import NotReadyError
 from cl.serving.canary.stopping import StoppedCanaries
 from cl.serving.memory import release_memory
 from cl.serving.served_model import ServedModel
@@ -38,7 +39,8 @@ class RegistryWatcher:
     ``load`` fetches, verifies, reads and warms up a version. ``on_failure`` is called on the first failure to load a
     version, and again only after it was loaded in between. ``on_poll`` is called after each poll. ``champion_of``
     returns the champion, given its alias: the ledger may name another one. ``explain`` returns what was changed in
-    MLflow by hand; it is asked whenever the champion's alias has moved.
+    MLflow by hand; it is asked whenever the champion's alias has moved. ``on_evict`` is given each version that is no
+    longer kept.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class RegistryWatcher:
         on_poll: Callable[[], None] = lambda: None,
         champion_of: Callable[[str | None], str | None] = lambda alias: alias,
         explain: Callable[[], Sequence[str]] = lambda: (),
+        on_evict: Callable[[str], None] = lambda version: None,
     ) -> None:
         self.roles, self.swaps, self.failed = TrafficSplit(), 0, dict[str, FailedLoad]()
         self.reachable: bool | None = None  # until the first poll
         self._registry, self._load, self._given_up = registry, load, given_up
         self._seconds, self._keep, self._on_failure, self._on_poll = seconds, keep, on_failure, on_poll
-        self._champion_of, self._explain = champion_of, explain
+        self._champion_of, self._explain, self._on_evict = champion_of, explain, on_evict
         self._alias: str | None = ""  # until the first poll
         self._memory: OrderedDict[str, ServedModel] = OrderedDict()
         self._stop, self._woken = threading.Event(), threading.Event()
@@ -155,12 +158,14 @@ class RegistryWatcher:
 
     def _record_failure(self, role: Role, version: str, error: Exception) -> None:
         times = self.failed[version].times + 1 if version in self.failed else 1
-        wait = min(FIRST_RETRY * 2 ** (times - 1), LAST_RETRY)
+        # what the version needs may come at any time, and asking costs little
+        wait = 0.0 if isinstance(error, NotReadyError) else min(FIRST_RETRY * 2 ** (times - 1), LAST_RETRY)
         why = str(error) if isinstance(error, PerennialError) else f"{type(error).__name__}: {error}"
         failure = FailedLoad(role, version, times, time.monotonic() + wait, why)
         serving = self.roles.champion.version if self.roles.champion else None
         meanwhile = f"version {serving} keeps answering" if serving else "no version answers"
-        log.error("version %s (%s) cannot be loaded: %s; %s", version, role, why, meanwhile)
+        if version not in self.failed or self.failed[version].why != why:
+            log.error("version %s (%s) cannot be loaded: %s; %s", version, role, why, meanwhile)
         log.debug("traceback of the failed load", exc_info=error)
         self.failed[version] = failure
         if times == 1:
@@ -174,6 +179,7 @@ class RegistryWatcher:
         evicted = idle[: max(0, len(idle) - self._keep)]
         for version in evicted:
             del self._memory[version]
+            self._on_evict(version)
         if evicted:
             release_memory()
 

@@ -20,7 +20,7 @@ from cl.serving.prediction_log import PredictionLog
 from cl.serving.prometheus import Metrics
 from cl.serving.served_model import ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
-from cl.serving.writing.engine import WritingEngine
+from cl.serving.writing.writer import Writer
 from cl.tasks import agrees, class_of, in_order
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class RequestHandler:
 
     def __init__(
         self,
-        batcher: Batcher | WritingEngine,
+        batcher: Batcher | Writer,
         roles: Callable[[], TrafficSplit],
         comparisons: ComparisonStore,
         pairs: PairedAnswers,

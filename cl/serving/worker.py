@@ -10,7 +10,6 @@ from functools import partial
 
 from cl import plugins
 from cl.config import Config
-from cl.models.grammar import Matchers
 from cl.monitoring.notices import Notice, failure_notice
 from cl.monitoring.notified import forget_notified, notify_once
 from cl.plugins import Capability
@@ -32,8 +31,12 @@ from cl.serving.request_handler import RequestHandler
 from cl.serving.served_model import ServedModel, load_served_model
 from cl.serving.tagger_follower import TaggerFollower
 from cl.serving.traffic_split import TrafficSplit
+from cl.serving.vllm.client import VllmClient
+from cl.serving.vllm.engine import VllmEngine
+from cl.serving.vllm.versions import VllmVersions
 from cl.serving.writing.engine import WritingEngine
 from cl.serving.writing.shared_bases import SharedBases
+from cl.serving.writing.writer import Writer
 from cl.stores.sqlite_cache import SqliteCachedRead
 from cl.stores.stores import Stores
 from cl.tasks import Task
@@ -70,6 +73,7 @@ class ServingWorker:
         folder = serving_folder(stores.project)
         self.given_up, self.comparisons = StoppedCanaries(folder), ComparisonStore(folder)
         self.by_ledger = LedgerChampion(stores.registry, stores.ledger)
+        self._vllm = _connect_vllm(config, stores)
         self.follower = RegistryWatcher(
             stores.registry,
             self._load,
@@ -80,11 +84,11 @@ class ServingWorker:
             on_poll=self._after_poll,
             champion_of=self.by_ledger.of,
             explain=partial(_explain, stores),
+            on_evict=self._vllm[1].release if self._vllm else lambda version: None,
         )
         self.tagger = _follow_tagger(config, stores)
         self.answer_log = PredictionLog(stores.project, config.serve.log, self.task)
         self._pairs, self._bases = PairedAnswers(folder), SharedBases()
-        self.matchers = Matchers()
 
     async def start(self) -> None:
         """Start to follow the registry and to process the queue; versions with a role are loaded on return."""
@@ -115,8 +119,10 @@ class ServingWorker:
             await asyncio.to_thread(self.tagger.poll)
         self.draining.arm(asyncio.get_running_loop())
 
-    def _build_batcher(self, freshness: FreshnessGuard) -> Batcher | WritingEngine:
+    def _build_batcher(self, freshness: FreshnessGuard) -> Batcher | Writer:
         settings, observe = self.settings, self.metrics.batches.observe
+        if self._vllm is not None:
+            return VllmEngine(self._roles, settings.batch, settings.writing, *self._vllm, freshness.until)
         if Capability.WRITING in self.task.provides:
             return WritingEngine(self._roles, settings.batch, settings.writing, observe, freshness.until)
         return Batcher(self._roles, settings.batch, observe, freshness.until)
@@ -144,7 +150,10 @@ class ServingWorker:
         """Fetch a version from the registry, verify it against its manifest, load it and warm it up."""
         folder = self._stores.champion_folder(version)
         assert folder is not None
-        loaded = load_served_model(version, folder, self.settings.precision, self._bases)
+        if self._vllm is not None:
+            loaded = self._vllm[1].load(version, folder)
+        else:
+            loaded = load_served_model(version, folder, self.settings.precision, self._bases)
         forget_notified(self._stores.project, _notice_key(version))
         return loaded
 
@@ -190,6 +199,15 @@ class ServingWorker:
         metrics.load_failures.set(len(self.follower.failed))
         metrics.registry_up.set(bool(self.follower.reachable))
         metrics.waiting.set(self.batcher.waiting)
+
+
+def _connect_vllm(config: Config, stores: Stores) -> tuple[VllmClient, VllmVersions] | None:
+    """Return the vLLM server that computes, and the versions on it; None: this process computes."""
+    engine = config.serve.engine
+    if engine.name != "vllm":
+        return None
+    client = VllmClient(engine)
+    return client, VllmVersions(client, engine, project=config.name, root=stores.project.root)
 
 
 def _follow_tagger(config: Config, stores: Stores) -> TaggerFollower | None:

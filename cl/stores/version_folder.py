@@ -8,6 +8,7 @@
                                                              encoder/model.safetensors
     strategies/NAME/                                         each strategy's state: rows.parquet, tensors.safetensors
     reference/                                               the drift reference: frame.parquet, embeddings.safetensors
+    probes.json                                              what a language model writes after a few fixed prompts
     best.parquet                                             row scores of the best version so far on each experience
     history.json                                             its experiences, its accuracy matrix, its lineage
     README.md                                                its model card

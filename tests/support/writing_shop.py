@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from cl import config as configuration
+from cl.evaluation.text_files import read_general
 from cl.models.build import freeze_all_but_tuned, grow_labels, new_learner
 from cl.models.persistence import save_learner
+from cl.models.probes import save_probes, take_probes
 from cl.records.history import History
 from cl.stores.manifest import write_manifest
 from cl.stores.stores import open_stores
@@ -31,6 +33,7 @@ def save_writer(config: configuration.Config, folder: Path, *, seed: int) -> Pat
             parameter.add_(torch.randn(parameter.shape, generator=draw) * 0.3)
     folder.mkdir(parents=True)
     save_learner(learner, folder)
+    save_probes(take_probes(learner, read_general(None, folder)), folder)
     return folder
 
 

@@ -5,7 +5,6 @@ An answer is logged, counted and compared as those of /predict are, and its id i
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
@@ -15,8 +14,6 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from cl.errors import PerennialError
-from cl.models.decoding import Matcher
-from cl.models.grammar import FormError
 from cl.models.input_problems import row_problem
 from cl.serving.answering_routes import ROLE_HEADER, VERSION_HEADER, check_lengths, read_key
 from cl.serving.error_body import openai_error_body
@@ -26,9 +23,8 @@ from cl.serving.openai.messages import input_of_chat, input_of_prompt
 from cl.serving.openai.schemas import ChatRequest, CompletionRequest, OpenAIRequest
 from cl.serving.request_handler import Arrival
 from cl.serving.routes import service_of
-from cl.serving.served_model import ServedModel
 from cl.serving.worker import ServingWorker
-from cl.serving.writing.engine import OpenAnswer, WritingEngine
+from cl.serving.writing.writer import OpenAnswer, Writer
 
 router = APIRouter(prefix="/v1")
 STREAM = "text/event-stream"
@@ -89,17 +85,11 @@ async def _respond(
     if decoding.max_new_tokens is not None and decoding.max_new_tokens > most:
         asked = decoding.max_new_tokens
         raise RequestError(422, f"max_tokens: {asked} tokens; at most {most} (serve.writing.max_new_tokens)")
-    try:
-        grammar = await asyncio.to_thread(body.grammar)
-    except FormError as error:
-        raise RequestError(422, str(error)) from None
     arrival = Arrival([value], read_key(request) if body.user is None else body.user)
-    engine = service.batcher
-    assert isinstance(engine, WritingEngine)
+    writer = service.batcher
+    assert isinstance(writer, Writer)
     with service.answering.counting_failures(arrival):
-        opened = await engine.write(
-            value, service.answering.role_of(arrival), decoding, partial(_matcher, service, grammar)
-        )
+        opened = await writer.write(value, service.answering.role_of(arrival), decoding, body.form)
         try:
             await opened.begin()
         except BaseException:
@@ -116,10 +106,6 @@ async def _respond(
     return Response(answer.whole(opened.row, text), headers=headers, media_type="application/json")
 
 
-def _matcher(service: ServingWorker, grammar: str | None, loaded: ServedModel) -> Matcher | None:
-    return None if grammar is None else service.matchers.of(loaded.learner, grammar)
-
-
 def _check_input(service: ServingWorker, value: Any) -> None:
     check_lengths(service, [value])
     schema = service.task.schema
@@ -130,14 +116,14 @@ def _check_input(service: ServingWorker, value: Any) -> None:
 
 async def _pieces(service: ServingWorker, opened: OpenAnswer, arrival: Arrival) -> AsyncGenerator[str]:
     """Yield the pieces of an answer, and count and log it when it is complete."""
-    engine, request = service.batcher, opened.request
-    assert isinstance(engine, WritingEngine)
+    writer, request = service.batcher, opened.request
+    assert isinstance(writer, Writer)
     try:
         with service.answering.counting_failures(arrival):
             async for piece in opened.pieces():
                 yield piece
         # what is drawn differs for its own sake, so that nothing can be compared
-        copying = None if request.decoding.temperature else partial(engine.copy, like=request)
+        copying = None if request.decoding.temperature else partial(writer.copy, like=request)
         service.answering.conclude(arrival, request.answer(), copying)
     finally:
         opened.close()

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from cl.models.decoding import Decoding
-from cl.models.grammar import choice_grammar, schema_grammar
+from cl.models.grammar import AnswerForm
 from cl.serving.schemas import EXPECTED, KEY_CHARACTERS, RequestBody, Text
 
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
@@ -139,18 +139,15 @@ class OpenAIRequest(RequestBody):
             raise ValueError("send response_format or guided_choice, not both")
         return self
 
-    def grammar(self) -> str | None:
-        """Return the grammar of the form that the answer must have; None: any text will do. It may take a moment.
-
-        Raises:
-            FormError: no answer can be written in it, or an extra is not installed.
-        """
+    @property
+    def form(self) -> AnswerForm | None:
+        """What the answer must be; None: any text."""
         if self.guided_choice is not None:
-            return choice_grammar(self.guided_choice)
-        form = self.response_format
-        if form is None or form.type == "text":
+            return AnswerForm(choices=tuple(self.guided_choice))
+        asked = self.response_format
+        if asked is None or asked.type == "text":
             return None
-        return schema_grammar(form.json_schema.schema_ if form.json_schema else {"type": "object"})
+        return AnswerForm(schema=asked.json_schema.schema_ if asked.json_schema else {"type": "object"})
 
     @property
     def wants_usage(self) -> bool:

@@ -7,87 +7,28 @@ in a thread that leaves the event loop free.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cl.config.serving import Batching, Writing
-from cl.errors import PerennialError
-from cl.models.decoding import Decoding, Matcher
-from cl.models.grammar import FormError
-from cl.serving.batching.batcher import (
-    COPIED_ROWS,
-    COPIES_WAITING,
-    MEMORY,
-    InferenceError,
-    NotReadyError,
-    QueueFullError,
-    accept_always,
-)
+from cl.models.decoding import Decoding
+from cl.models.grammar import AnswerForm, Matchers
+from cl.serving.batching.batcher import COPIED_ROWS, COPIES_WAITING, accept_always
 from cl.serving.batching.queue import characters_in
-from cl.serving.served_model import ServedModel
-from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
-from cl.serving.writing.groups import Progress, TimeLimitError, WritingGroup, seconds_to_retry
-from cl.serving.writing.rows import END, WritingRequest, WrittenRow
+from cl.serving.traffic_split import Role, TrafficSplit
+from cl.serving.writing.groups import Progress, TimeLimitError, WritingGroup
+from cl.serving.writing.rows import WritingRequest, WrittenRow
+from cl.serving.writing.writer import OpenAnswer, Writer
 
-log = logging.getLogger(__name__)
 CHARACTERS = 4_096
 """Most characters of prompts that are read between two steps, but for a single longer one: the others wait for it."""
 
 
-class OpenAnswer:
-    """An answer to one value while it is written; iterate over its pieces, and close it in any case."""
-
-    def __init__(self, request: WritingRequest, wake: Callable[[], None]) -> None:
-        self.request, self._wake = request, wake
-        self._pieces = request.pieces
-        self._first: str | None = None
-
-    @property
-    def row(self) -> WrittenRow:
-        """The row, with its tokens, and why it ended."""
-        return self.request.rows[0]
-
-    async def begin(self) -> None:
-        """Wait for the first piece, or the end: from now on the version stays the same.
-
-        Raises:
-            PerennialError: the version failed, or the time was over, before it wrote anything.
-        """
-        assert self._pieces is not None
-        self._first = await self._pieces.get()
-        if self._first is END:
-            await self.request.future
-
-    async def pieces(self) -> AsyncIterator[str]:
-        """Yield the text as it comes, after `begin`.
-
-        Raises:
-            PerennialError: the version failed.
-        """
-        assert self._pieces is not None
-        piece = self._first
-        while piece is not END:
-            yield piece
-            piece = await self._pieces.get()
-        await self.request.future
-
-    def close(self) -> None:
-        """Free its place if it is not complete."""
-        if not self.request.future.done():
-            self.request.future.cancel()
-            self.request.gone = True
-            self._wake()
-
-
-class WritingEngine:
-    """The queue of one process and the thread that writes; it takes the place of `Batcher` where answers are written.
-
-    ``until`` is that of `Batcher`: it is asked before a request is queued, so that no answer changes its version.
-    """
+class WritingEngine(Writer):
+    """The queue of one process and the thread in which its models write; ``on_batch`` gets the rows of each step."""
 
     def __init__(
         self,
@@ -97,72 +38,23 @@ class WritingEngine:
         on_batch: Callable[[int], None],
         until: Callable[[str, float], Awaitable[float]] = accept_always,
     ) -> None:
-        self._roles, self._settings, self._limits = roles, settings, limits
-        self._on_batch, self._until = on_batch, until
+        super().__init__(roles, settings, limits, until)
+        self._on_batch, self._matchers = on_batch, Matchers()
         self._requests, self._copies = deque[WrittenRow](), deque[WrittenRow]()
         self._groups: list[WritingGroup] = []
         self._wake = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "inference")
-        self._seconds_per_row = 1.0
 
     @property
     def waiting(self) -> int:
         """Number of request rows that wait or are being written."""
         return len(self._requests) + sum(not row.request.is_copy for row in self._running())
 
-    async def answer(self, values: list[Any], role: Role) -> RequestAnswer:
-        """Return the answers to the rows of one request.
-
-        Raises:
-            NotReadyError: no champion is loaded yet.
-            QueueFullError: the queue has no room.
-            InferenceError: the champion failed on a row.
-            TimeLimitError: it took too long.
-        """
-        self._check_room(len(values))
-        asked = time.monotonic()
-        return await self._wait(self._queue(WritingRequest(values, *await self._choose(role, asked), asked=asked)))
-
-    async def write(
-        self,
-        value: Any,
-        role: Role,
-        decoding: Decoding,
-        matcher_of: Callable[[ServedModel], Matcher | None] = lambda loaded: None,
-    ) -> OpenAnswer:
-        """Return the answer to one value, which is being written; close it in any case.
-
-        Args:
-            value: as `ServedModel.encode` takes it.
-            role: of the version that answers.
-            decoding: how it is written.
-            matcher_of: returns which form of answer a version's tokens must keep to; None: any.
-
-        Raises:
-            NotReadyError: no champion is loaded yet.
-            QueueFullError: the queue has no room.
-        """
-        self._check_room(1)
-        asked = time.monotonic()
-        role, loaded = await self._choose(role, asked)
-        request = WritingRequest(
-            [value], role, loaded, decoding, matcher_of, may_end_early=True, pieces=asyncio.Queue(), asked=asked
-        )
-        return OpenAnswer(self._queue(request), self._wake.set)
-
-    async def copy(
-        self, values: list[Any], loaded: ServedModel, like: WritingRequest | None = None
-    ) -> RequestAnswer | None:
-        """Return another version's answers, begun when no request waits, or None if too many copies wait.
-
-        They are written as that of ``like`` is; None: as those of `answer` are.
-        """
-        if len(self._copies) + len(values) > COPIES_WAITING:
-            return None
-        request = WritingRequest(values, "shadow", loaded, is_copy=True)
-        if like is not None:
-            request.decoding, request.matcher_of, request.may_end_early = like.decoding, like.matcher_of, True
-        return await self._wait(self._queue(request))
+    async def write(self, value: Any, role: Role, decoding: Decoding, form: AnswerForm | None = None) -> OpenAnswer:
+        """Return the answer to one value; see `Writer.write`. Its form is compiled before it is queued."""
+        if form is not None:
+            await asyncio.to_thread(form.compile)
+        return await super().write(value, role, decoding, form)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -183,35 +75,16 @@ class WritingEngine:
         """Stop the thread after its current step."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _check_room(self, rows: int) -> None:
-        if self._roles().champion is None:
-            raise NotReadyError("no champion is loaded yet")
-        if self.waiting and self.waiting + rows > self._settings.queue_rows:
-            raise QueueFullError(seconds_to_retry(self.waiting, self._seconds_per_row))
-
-    async def _choose(self, role: Role, asked: float) -> tuple[Role, ServedModel]:
-        """Return the version that answers a request: one that was the champion when it came, or since."""
-        while True:
-            roles = self._roles()
-            if role == "canary" and roles.canary is not None:
-                return role, roles.canary
-            champion = roles.champion
-            if champion is None:
-                raise NotReadyError("no champion is loaded yet")
-            if asked <= await self._until(champion.version, asked) or self._roles().champion is champion:
-                return "champion", champion
-
     def _queue(self, request: WritingRequest) -> WritingRequest:
         (self._copies if request.is_copy else self._requests).extend(request.rows)
         self._wake.set()
         return request
 
-    async def _wait(self, request: WritingRequest) -> RequestAnswer:
-        try:
-            await request.future
-        finally:
-            request.gone = True  # no more than that if it is complete
-        return request.answer()
+    def _stop(self, request: WritingRequest) -> None:
+        self._wake.set()
+
+    def _has_room_for_copies(self, rows: int) -> bool:
+        return len(self._copies) + rows <= COPIES_WAITING
 
     def _running(self) -> list[WrittenRow]:
         return [row for group in self._groups for row in group.rows if not row.has_ended]
@@ -248,7 +121,7 @@ class WritingEngine:
             self._on_batch(len(group.rows))
             done += group.step(limit)
         for rows in _by_version(admitted):
-            readable = _read_prompts(rows, done)
+            readable = self._read_prompts(rows, done)
             if not readable:
                 continue
             fitting = [group for group in self._groups if group.takes(rows[0])]
@@ -259,39 +132,19 @@ class WritingEngine:
             done += group.join(readable, limit)
         return done
 
-    def _hand_out(self, done: list[Progress]) -> None:
-        for progress in done:
-            row, request = progress.row, progress.row.request
-            if request.gone or request.future.done() or not any(row is own for own in request.rows):
-                continue
-            if progress.error is not None:
-                self._fail(request, progress.error)
-                continue
-            if progress.text and request.pieces is not None:
-                request.handed_out = True
-                request.pieces.put_nowait(progress.text)
-            if all(own.finish for own in request.rows):
-                request.settle()
-                took = time.monotonic() - request.asked
-                self._seconds_per_row += MEMORY * (took / max(1, self.waiting) - self._seconds_per_row)
-
-    def _fail(self, request: WritingRequest, error: Exception) -> None:
-        """Let the champion answer in place of a canary that failed before it said anything, or report the error."""
-        version, champion = request.loaded.version, self._roles().champion
-        for row in request.rows:
-            row.dropped = True
-        if isinstance(error, TimeLimitError | FormError):  # no fault of the version
-            request.settle(error)
-            return
-        expected = isinstance(error, PerennialError)
-        log.error("version %s could not answer a row: %s", version, error, exc_info=None if expected else error)
-        if request.role == "canary" and champion is not None and not request.handed_out:
-            request.failed = version
-            request.begin_again("champion", champion)
-            self._queue(request)
-            return
-        why = str(error) if expected else f"version {version} could not answer; the server's log says why"
-        request.settle(InferenceError(version, why))
+    def _read_prompts(self, rows: list[WrittenRow], done: list[Progress]) -> list[WrittenRow]:
+        """Tokenise the prompts of rows, and return the rows where that went well."""
+        readable = []
+        for row in rows:
+            try:
+                (encoded,) = row.request.loaded.encode([row.value])
+                form = row.request.form
+                matcher = self._matchers.of(row.request.loaded.learner, form.grammar) if form else None
+                row.read(encoded.context.prompt, matcher)
+                readable.append(row)
+            except Exception as error:
+                done.append(Progress(row, error=error))
+        return readable
 
 
 def _by_version(rows: list[WrittenRow]) -> list[list[WrittenRow]]:
@@ -300,16 +153,3 @@ def _by_version(rows: list[WrittenRow]) -> list[list[WrittenRow]]:
     for row in rows:
         parts.setdefault(id(row.request.loaded), []).append(row)
     return list(parts.values())
-
-
-def _read_prompts(rows: list[WrittenRow], done: list[Progress]) -> list[WrittenRow]:
-    """Tokenise the prompts of rows, and return the rows where that went well."""
-    readable = []
-    for row in rows:
-        try:
-            (encoded,) = row.request.loaded.encode([row.value])
-            row.read(encoded.context.prompt)
-            readable.append(row)
-        except Exception as error:
-            done.append(Progress(row, error=error))
-    return readable

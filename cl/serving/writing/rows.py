@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cl.models.decoding import Choosing, Decoding, GrowingText, Matcher
+from cl.models.grammar import AnswerForm
 from cl.models.learner import Learner
 from cl.serving.served_model import RowAnswer, ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role
@@ -34,8 +35,8 @@ class WritingRequest:
     role: Role
     loaded: ServedModel
     decoding: Decoding = field(default_factory=Decoding)
-    matcher_of: Callable[[ServedModel], Matcher | None] = lambda loaded: None
-    """Returns which form of answer a version's tokens must keep to; None: any. It runs in the engine's thread."""
+    form: AnswerForm | None = None
+    """What the answers must be; None: any text."""
     may_end_early: bool = False
     """Whether an answer that takes too long is returned as far as it was written."""
     is_copy: bool = False
@@ -91,14 +92,13 @@ class WrittenRow:
         """Whether nothing more is written of it."""
         return self.finish is not None or self.dropped or self.request.gone
 
-    def read(self, prompt: list[int]) -> None:
-        """Take the tokens of the prompt, and prepare to write."""
+    def read(self, prompt: list[int], matcher: Matcher | None = None) -> None:
+        """Take the tokens of the prompt, and prepare to write; ``matcher`` knows which tokens fit the answer's form."""
         learner, decoding = self.request.loaded.learner, self.request.decoding
         self.prompt, tokenizer = prompt, learner.tokenizer
         wanted = decoding.max_new_tokens or learner.task.most_new_tokens
-        self._limit: float = max(1, min(wanted, _room(learner, prompt)))
+        self.limit = int(max(1, min(wanted, _room(learner, prompt))))
         self._decode = partial(_decode, tokenizer)
-        matcher = self.request.matcher_of(self.request.loaded)
         plain = not decoding.temperature and matcher is None
         self._choosing = None if plain else Choosing(decoding, matcher)
         grows = self.request.pieces is not None or decoding.stop
@@ -114,13 +114,17 @@ class WrittenRow:
         """
         token = likeliest if self._choosing is None else self._choosing.choose(logits)
         token = token if forced is None else forced
+        return token, self.add(token)
+
+    def add(self, token: int) -> str:
+        """Take the next token, and return the text that is now sure."""
         self.tokens.append(token)
         text = self._growing.add(token) if self._growing else ""
         if token in self.request.loaded.learner.ends or (self._growing is not None and self._growing.stopped):
             self.finish = "stop"
-        elif len(self.tokens) >= self._limit:
+        elif len(self.tokens) >= self.limit:
             self.finish = "length"
-        return token, text
+        return text
 
     def weigh(self, log: float) -> None:
         """Take the logarithm of the last token's probability."""

@@ -23,6 +23,7 @@ from cl.commands.reproduce import reproduce_version
 from cl.config import parse
 from cl.errors import ConfigError
 from cl.lifecycle import run_waiting
+from cl.models.probes import load_probes
 from cl.serving.app import create_app
 from cl.serving.worker import ServingWorker
 from cl.stores.project_folder import ProjectFolder
@@ -113,6 +114,12 @@ def test_both_versions_share_one_base_that_the_project_keeps(project, writer) ->
     assert (base / "model.safetensors").read_bytes() == (writer / "model.safetensors").read_bytes()
     stored = list((project.root / "mlflow").rglob("model.safetensors"))
     assert len(stored) == 2 and not any(path.read_bytes() == (base / path.name).read_bytes() for path in stored)
+
+
+def test_each_version_has_probes_of_its_own(project) -> None:
+    stored = [load_probes(path.parent) for path in sorted((project.root / "mlflow").rglob("probes.json"))]
+    assert len(stored) == 2 and stored[0] != stored[1]
+    assert all(probe.distance(probe.base) > 0 for probes in stored for probe in probes)
 
 
 def test_gc_removes_the_bases_that_no_version_refers_to_but_none_of_the_last_day(project) -> None:

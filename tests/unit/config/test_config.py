@@ -39,6 +39,16 @@ def written(tmp_path: Path, text: str) -> Path:
         ("training: {epochs: many}", "training.epochs must be an integer, got 'many'"),
         ("strategy: ewcc", "strategy: no strategy 'ewcc'; did you mean 'ewc'?"),
         (
+            "serve: {engine: vllm}",
+            "serve.engine: task 'text_classification' writes no text, so vllm has nothing to do: set it to local",
+        ),
+        (
+            "{task: text_generation, serve: {engine: vllm, workers: 2}}",
+            "serve: workers: 2 would unload each other's versions on the vllm server",
+        ),
+        ("serve: {engine: {name: vllm, key: secret}}", "serve.engine.key"),
+        ("serve: {engine: {name: vllm, url: 'https://me:secret@gpu'}}", "serve.engine.url"),
+        (
             "strategy: {name: ewc, strenght: 3}",
             "strategy 'ewc': strenght is not a known key; did you mean 'strength'?",
         ),

@@ -1,0 +1,1 @@
+"""A vLLM server as the engine: it follows the registry by its adapters."""
