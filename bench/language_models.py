@@ -1,6 +1,7 @@
 """Language models that learn one experience after the other: strategies side by side, and TRL's SFTTrainer.
 
     python bench/language_models.py translation TICO19 --python TRL/bin/python [--train 200] [--test 100] [--seeds 0 1]
+    python bench/language_models.py translation TICO19 --ways "replay" "soup" "soup replay" --soup SOUP/bin/soup
     python bench/language_models.py summaries QMSUM ...
     python bench/language_models.py answers XQUAD ...
     python bench/language_models.py relations FEWREL ...
@@ -9,7 +10,8 @@ The folder holds the gzipped JSON lines of a public data set: TICO-19 (into Fren
 academics, then of a product team), XQuAD (English, German, Spanish) or FewRel (wiki, then semeval). Each way starts
 from the same base (SmolLM2-135M-Instruct), sees the same rows with the same instruction, and has the same rank, adapted
 layers, learning rate, epochs and batch size. ``trl`` is SFTTrainer of the environment TRL (bench/peers/trl.txt): an
-adapter that goes on from experience to experience, scored by the same code as ours.
+adapter that goes on from experience to experience, scored by the same code as ours. ``soup`` is Soup of the environment
+SOUP (bench/peers/soup.txt), without and with its replay of as many old rows as ours.
 
 For each experience: NLL of a token of the true answers, of the test rows; the task's score of the first ``--write`` of
 them, in percent; after the experience itself, and after the last one. Forgetting is the mean of their differences.
@@ -33,6 +35,7 @@ os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1")
 
 import pandas as pd
 import torch
+from peers.soup_way import SoupSettings, learn_with_soup
 from safetensors.torch import load_file
 from side_by_side import Row, Stream, cpu_seconds, read_rows
 
@@ -44,7 +47,7 @@ from cl.models.locate import locate_model
 from cl.models.persistence import load_learner
 from cl.training.train import train
 
-TRL = "trl"
+TRL, SOUP = "trl", {"soup": 0.0, "soup replay": 0.5}
 WAYS: dict[str, Any] = {
     "naive": "naive",
     "replay": {"name": "replay", "ratio": 0.5},
@@ -207,9 +210,6 @@ def learn_with_trl(
     learner = new_learner(config)
     assert isinstance(learner, LanguageLearner)
     tuning: Any = config.model.tuning
-    targets = {
-        name.split(".lora_")[0].rpartition(".")[2] for name, _ in learner.encoder.named_parameters() if ".lora_" in name
-    }
     files = []
     for name in stream:
         path = folder / f"{name}.jsonl"
@@ -221,7 +221,7 @@ def learn_with_trl(
         "system": "",
         "rank": tuning["rank"],
         "alpha": tuning["alpha"],
-        "targets": sorted(targets),
+        "targets": targets_of(learner),
         "learning_rate": tuning["learning_rate"],
         "epochs": config.training.epochs,
         "batch_size": config.training.batch_size,
@@ -240,6 +240,45 @@ def learn_with_trl(
     for number in range(1, len(files) + 1):
         load_adapter(learner, folder / str(number))
         scores.add(learner, list(stream)[:number])
+    return took
+
+
+def targets_of(learner: LanguageLearner) -> list[str]:
+    """Return the names of the layers that are adapted."""
+    named = (name for name, _ in learner.encoder.named_parameters() if ".lora_" in name)
+    return sorted({name.split(".lora_")[0].rpartition(".")[2] for name in named})
+
+
+def score_soup(
+    config: Config, stream: Stream, scores: Scores, folder: Path, *, command: str, ratio: float, threads: int
+) -> list[dict[str, float]]:
+    """Let Soup learn the experiences, score its merged models, and return what each took."""
+    learner = new_learner(config)
+    assert isinstance(learner, LanguageLearner)
+    tuning: Any = config.model.tuning
+    settings = SoupSettings(
+        command=str(Path(command).absolute()),
+        base=str(locate_model(config.model.name)),
+        rank=tuning["rank"],
+        alpha=tuning["alpha"],
+        targets=targets_of(learner),
+        learning_rate=tuning["learning_rate"],
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        max_length=4 * config.model.max_length,  # it refuses rows whose answer would be cut, so that it reads all whole
+        seed=config.seed,
+        threads=threads,
+        ratio=ratio,
+    )
+    train = {name: rows_of(stream, [name], "train").to_dict("records") for name in stream}
+    merged, took = learn_with_soup(settings, train, folder)
+    for number, (name, path) in enumerate(zip(stream, merged, strict=True), start=1):
+        rows = learner.encode(rows_of(stream, [name], "train"))
+        took[number - 1]["tokens"] = config.training.epochs * sum(len(row.input_ids) for row in rows)
+        own = config.model_copy(update={"model": config.model.model_copy(update={"name": str(path)})})
+        whole = new_learner(own)  # its adapter adds nothing yet
+        assert isinstance(whole, LanguageLearner)
+        scores.add(whole, list(stream)[:number])
     return took
 
 
@@ -262,7 +301,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=STREAMS)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--ways", nargs="*", default=[*WAYS, TRL], choices=[*WAYS, TRL])
+    parser.add_argument("--ways", nargs="*", default=[*WAYS, TRL], choices=[*WAYS, TRL, *SOUP])
     parser.add_argument("--train", type=int, default=200, help="training rows of an experience")
     parser.add_argument("--test", type=int, default=100, help="test rows of an experience")
     parser.add_argument("--write", type=int, default=24, help="test rows that are answered by writing")
@@ -270,6 +309,7 @@ def main() -> None:
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--python", default="python", help="of the environment with TRL")
+    parser.add_argument("--soup", default="soup", help="the command of the environment with Soup")
     parser.add_argument("--packing", action="store_true", help="let TRL pack")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -304,6 +344,11 @@ def main() -> None:
                         python=given.python,
                         packing=given.packing,
                         threads=given.threads,
+                    )
+                elif way in SOUP:
+                    ratio, command = SOUP[way], given.soup
+                    took = score_soup(
+                        config, stream, scores, Path(scratch), command=command, ratio=ratio, threads=given.threads
                     )
                 else:
                     took = learn_ours(config, stream, scores, Path(scratch))
