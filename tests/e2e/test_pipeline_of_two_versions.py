@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -60,6 +63,29 @@ def named(pipeline: Pipeline) -> Iterator[Desk]:
     before = path.read_text()
     yield pipeline.relations
     path.write_text(before)
+
+
+@contextmanager
+def damaged(pipeline: Pipeline, version: str) -> Iterator[None]:
+    """A version of the tagger whose labels were changed, in its store and where the relations' project keeps it."""
+    people = pipeline.people.project
+    stored = open_stores(ProjectFolder(people), configuration.load(people / "cl.yaml")).registry.files
+    kept = pipeline.relations.project / ".cl" / "taggers" / "people" / version
+    files = [folder / "learner.json" for folder in (stored.learner_folder(version), kept) if folder and folder.exists()]
+    before = [path.read_text() for path in files]
+    assert before and "B-PER" in before[0]
+    _rewrite(files, [content.replace("B-PER", "B-ORG") for content in before])
+    try:
+        yield
+    finally:
+        _rewrite(files, before)
+
+
+def _rewrite(files: list[Path], contents: list[str]) -> None:
+    for path, content in zip(files, contents, strict=True):
+        path.unlink(missing_ok=True)  # it may share its bytes with others
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
 
 
 def test_a_tagger_is_part_of_what_a_version_was_evaluated_with(pipeline: Pipeline) -> None:
@@ -138,8 +164,14 @@ def test_a_server_follows_the_tagger_and_a_rollback_of_it_leaves_the_champion_al
         assert ask(text=TEXT, input=row).status_code == 422 and ask(text=TEXT, top_k=2).status_code == 422
         stored = httpx.post(f"{url}/feedback", json={"id": relation["id"], "label": "visited"})
         assert stored.status_code == 200, stored.text
-        back = pipeline.people.cl("rollback", "--why", "it was better")
-        assert back.returncode == 0, back.stderr
+        with damaged(pipeline, "1"):
+            back = pipeline.people.cl("rollback", "--why", "it was better")
+            assert back.returncode == 0, back.stderr
+            until(lambda: pipeline.relations.json("status")["tagger"]["version"] == "people@1", seconds=30)
+            time.sleep(1.0)  # five polls
+            whole = ask(text=TEXT).json()
+            assert whole["tagger"] == "people@2", "a tagger that cannot be loaded finds no spans"
+            assert whole["predictions"][0]["relations"][0]["relation"] == "works_at"
         follows("people@1")
         assert ask(text=TEXT).json()["predictions"] == [{"relations": []}]  # version 1 knows no firm
         again = pipeline.people.cl("promote", "2", "--why", "it is better after all")
@@ -193,17 +225,8 @@ def test_a_cycle_ends_before_it_trains_where_its_tagger_cannot_be_used(named: De
 def test_a_pinned_tagger_stays_and_a_damaged_one_is_refused(pipeline: Pipeline, named: Desk) -> None:
     named.configure(pipeline={"tagger": "people@1", **registry()})
     assert named.json("predict", TEXT)[0]["tagger"] == "people@1"
-    stores = open_stores(
-        ProjectFolder(pipeline.people.project), configuration.load(pipeline.people.project / "cl.yaml")
-    )
-    stored = stores.registry.files.learner_folder("1")
-    assert stored is not None
-    for folder in (stored, named.project / ".cl" / "taggers" / "people" / "1"):
-        labels = folder / "learner.json"
-        content = labels.read_text()
-        labels.unlink()  # it may share its bytes with others
-        labels.write_text(content.replace("B-PER", "B-ORG"))
-    done = named.cl("predict", TEXT)
+    with damaged(pipeline, "1"):
+        done = named.cl("predict", TEXT)
     (line,) = without_stages(done.stderr)
     assert done.returncode == 2 and "pipeline.tagger: people@1 cannot be loaded" in line, done.stderr
 
