@@ -74,7 +74,8 @@ class GrowingText:
     """The text of an answer while its tokens come, without blanks around it.
 
     What `add` returns stays as it is: a part of a character, a blank that may be the last, or the beginning of a stop
-    string waits for what follows.
+    string waits for what follows. Only the newest tokens are decoded, after those before them, which tell a tokenizer
+    whether a word begins: a long answer takes no longer a token than a short one.
 
     Args:
         decode: returns the text of tokens.
@@ -90,6 +91,8 @@ class GrowingText:
     def __init__(self, decode: Callable[[Sequence[int]], str], stop: Sequence[str] = ()) -> None:
         self._decode, self._stop = decode, stop
         self._tokens: list[int] = []
+        self._context, self._read, self._text = 0, 0, ""
+        """Where the tokens begin that are decoded again, where they end whose text is known, and that text."""
         self.whole = ""
         """What has been returned so far."""
         self.stopped = False
@@ -100,17 +103,26 @@ class GrowingText:
         self._tokens.append(token)
         if self.stopped:
             return ""
-        text = self._so_far()
+        text = self._stop_at(self._grown().lstrip())
         if self.stopped:
             return self._return(text.rstrip())
         return self._return(text[: len(text) - self._unsure(text)].rstrip(f"{HALF} \n\t\r\f\v"))
 
     def end(self) -> str:
         """Return the rest of the text, after the last token."""
-        return "" if self.stopped else self._return(self._so_far().strip())
+        return "" if self.stopped else self._return(self._stop_at(self._decode(self._tokens).strip()))
 
-    def _so_far(self) -> str:
-        text = self._decode(self._tokens).lstrip()
+    def _grown(self) -> str:
+        """Return the text of all tokens, and remember it unless it ends within a character."""
+        before = self._decode(self._tokens[self._context : self._read])
+        after = self._decode(self._tokens[self._context :])
+        text = self._text + after[len(before) :]
+        if len(after) > len(before) and not after.endswith(HALF):
+            self._text, self._context, self._read = text, self._read, len(self._tokens)
+        return text
+
+    def _stop_at(self, text: str) -> str:
+        """Return a text up to the first stop string."""
         ends = [index for index in map(text.find, self._stop) if index >= 0]
         self.stopped = bool(ends)
         return text[: min(ends)] if ends else text

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
+from transformers import AutoTokenizer
 
-from cl.models.decoding import Choosing, Decoding, GrowingText
+from cl.models.decoding import HALF, Choosing, Decoding, GrowingText
+from tests.support.writing_shop import made_byte_writer
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0])
 
@@ -60,3 +64,38 @@ def test_temperature_draws_as_often_as_the_softmax_says() -> None:
     choosing = Choosing(Decoding(temperature=2.0, seed=0))
     counts = torch.bincount(torch.tensor([choosing.choose(LOGITS) for _ in range(4000)]), minlength=4) / 4000
     assert torch.allclose(counts, (LOGITS / 2.0).softmax(-1), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    "text", ["Größe: 12 €, naïve café 🙂 – 東京タワー", "plain words, one. after! another?", " a  b\n\tc "]
+)
+def test_pieces_of_a_byte_tokenizer_add_up_to_what_it_decodes_at_once(tmp_path, text) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(made_byte_writer(tmp_path / "bytes"))
+
+    def decode(tokens: Sequence[int]) -> str:
+        return tokenizer.decode(list(tokens), skip_special_tokens=True)
+
+    growing, tokens = GrowingText(decode), tokenizer(text, add_special_tokens=False).input_ids
+    pieces = [growing.add(token) for token in tokens]
+    assert all(HALF not in piece for piece in pieces) and len([piece for piece in pieces if piece]) > 2
+    assert "".join(pieces) + growing.end() == growing.whole == decode(tokens).strip()
+
+
+def test_pieces_of_words_have_the_blanks_between_them(tiny_model) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    growing = GrowingText(lambda tokens: tokenizer.decode(list(tokens), skip_special_tokens=True))
+    tokens = tokenizer("where is my cards please help", add_special_tokens=False).input_ids
+    assert "".join(growing.add(token) for token in tokens) + growing.end() == "where is my cards please help"
+
+
+def test_a_long_answer_is_not_decoded_again_with_each_token() -> None:
+    lengths = list[int]()
+
+    def decode(tokens: Sequence[int]) -> str:
+        lengths.append(len(tokens))
+        return "".join(map(chr, tokens))
+
+    growing = GrowingText(decode)
+    for _ in range(500):
+        growing.add(ord("a"))
+    assert growing.whole == "a" * 500 and max(lengths) <= 3
