@@ -82,7 +82,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
     challenger, past = new.challenger, new.parent.history
     training, evaluation, gates = challenger.training, challenger.evaluation, challenger.gates
     folder = Path(training.challenger)
-    learned = [*past.learnt, *training.experiences]
+    learned = list(dict.fromkeys([*past.learnt, *training.experiences]))
     if not (folder / MANIFEST).exists():
         learner = load_learner(folder)
         reference = drift_reference(config, stores.experiences.rows_of, folder, learned, learner)
@@ -109,7 +109,7 @@ def register(config: Config, stores: Stores, new: NewVersion) -> Registration:
             "cl.cycle_id": new.cycle,
             "cl.gates": _verdict_tag(config, gates),
             "cl.gates_digest": sha256(folder / "gates.json"),
-            "cl.experience": learned[-1],
+            "cl.experience": [*learned, *training.experiences][-1],
             PARENT: new.parent.version or "",
             COMPARED: new.compared or "",
             **({FORM: training.form} if training.form else {}),

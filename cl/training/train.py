@@ -75,6 +75,7 @@ def train(
     """
     seed = training_seed(config.seed, new)
     torch.manual_seed(seed)
+    past = [name for name in past if name not in new]  # what is learned again is not past as well
 
     solver = config.closed_form
     strategies = [] if solver else config.built_strategies
@@ -103,6 +104,7 @@ def train(
         past_held_out=lambda: learned_rows(past, "validation"),
     )
     states = _drop_removed_parameters(load_states(champion) if champion else {}, start)
+    states = _without_relearned(states, new, rows)
     own = {
         strategy.name: _catch_up(strategy, states.get(strategy.name), lesson, learner, past, learned_rows)
         for strategy in strategies
@@ -181,6 +183,24 @@ def _drop_removed_parameters(states: dict[str, State], start: TrainingStart) -> 
         )
         for name, state in states.items()
     }
+
+
+def _without_relearned(states: dict[str, State], new: list[str], rows: pd.DataFrame) -> dict[str, State]:
+    """Return the states without what they hold of experiences that are learned again.
+
+    Buffers lose the rows; a closed form, whose sums cover all rows, covers none any more.
+    """
+
+    def kept(name: str, state: State) -> State:
+        if not set(new) & set(state.experiences or ()):
+            return state
+        if plugins.find(LearningMethod, name).solves_head:
+            return replace(state, rows=None, experiences=())
+        if state.rows is None or "id" not in state.rows:
+            return state
+        return replace(state, rows=state.rows[~state.rows["id"].isin(rows["id"])].reset_index(drop=True))
+
+    return {name: kept(name, state) for name, state in states.items()}
 
 
 def _catch_up(

@@ -208,7 +208,7 @@ class ClosedForm(LearningMethod):
         """Return whether rows can be added to a state: it has what these settings keep."""
         from cl.training.strategies._sufficient_statistics import GRAM
 
-        if not state.tensors:
+        if not state.tensors or state.experiences == ():
             return False
         if self.removable:
             return state.rows is not None and HELD_OUT in state.rows

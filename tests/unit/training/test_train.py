@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 import torch
 
@@ -102,3 +103,30 @@ def test_what_was_held_of_a_head_that_is_no_more_does_not_hold_the_one_in_its_pl
 def test_the_champions_answers_cannot_be_held_where_its_head_was_solved_for(climb) -> None:
     with pytest.raises(ConfigError, match="'lwf' distils the champion's answers, but the champion's head was solved"):
         climb(("full", "ncm"), ("full", "lwf"))
+
+
+@pytest.mark.parametrize("strategy", ["ranpac", {"name": "replay", "rows": 100}])
+def test_an_experience_that_is_learned_again_counts_once(strategy, climb, tiny_config, tiny_model, sentences, tmp_path):
+    config = tiny_config(model={"name": str(tiny_model), "dropout": 0.0}, strategy=strategy)
+    past = list[str]()
+
+    def rows_of(ids: list[str], split: str) -> pd.DataFrame:
+        parts = [sentences(["loan", "fee"], 8, prefix=f"{id}-{split}-") for id in ids]
+        return pd.concat(parts, ignore_index=True) if parts else sentences(["loan", "fee"], 0, prefix="")
+
+    for at, name in enumerate(["0", "1", "1"]):
+        done = train(
+            config,
+            champion=tmp_path / f"{at - 1}" if at else None,
+            new=[name],
+            past=past,
+            rows_of=rows_of,
+            folder=tmp_path / str(at),
+        )
+        past = list(dict.fromkeys([*past, name]))
+    once, twice = (load_states(tmp_path / str(at))[config.built_strategies[0].name] for at in (1, 2))
+    assert done.experiences == ["1"] and twice.experiences == ("0", "1") == once.experiences
+    if once.rows is not None:
+        assert sorted(twice.rows["id"]) == sorted(once.rows["id"]) and twice.rows["id"].is_unique
+    for name, tensor in once.tensors.items():
+        assert torch.allclose(twice.tensors[name], tensor, rtol=1e-4, atol=1e-4), name
