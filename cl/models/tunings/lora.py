@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -122,6 +122,31 @@ def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
 def trained_layers(encoder: nn.Module) -> set[str]:
     """Return the names of the layers whose update is not zero."""
     return {name for name, layer in _lora_layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
+
+
+def set_matrices(encoder: nn.Module, updates: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Set what `matrices` returns of the named layers; their rank may be another than before, their scale stays.
+
+    Of another rank, the parameters are new ones.
+    """
+    import torch
+    from torch import nn
+
+    for name, layer in _lora_layers(encoder):
+        if name not in updates:
+            continue
+        scale, rank = layer.scaling[ADAPTER], len(updates[name][1])
+        for matrix, value in zip((layer.lora_B, layer.lora_A), updates[name], strict=True):
+            value = value / scale if matrix is layer.lora_B else value
+            with torch.no_grad():
+                if matrix[ADAPTER].weight.shape == value.shape:
+                    matrix[ADAPTER].weight.copy_(value)
+                    continue
+            old = matrix[ADAPTER].weight
+            new = nn.Linear(value.shape[1], value.shape[0], bias=False, device="meta")
+            new.weight = nn.Parameter(value.detach().to(old).clone(), requires_grad=old.requires_grad)
+            matrix[ADAPTER] = new
+        layer.r[ADAPTER], layer.lora_alpha[ADAPTER] = rank, scale * rank
 
 
 def fold(encoder: nn.Module) -> None:
