@@ -17,6 +17,7 @@ from cl.models.language_base import LanguageBase, RestoreBase, keep_base
 from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import OutputLayer
+from cl.models.tunings.lora import take_ranks
 from cl.models.weight_files import WEIGHTS
 from cl.tasks import Task
 
@@ -65,7 +66,9 @@ def load_trained(
         head=OutputLayer(model.config.hidden_size),
         base=base,
     )
-    tensors, wanted = load_file(folder / TRAINED), _trained(learner)
+    tensors = load_file(folder / TRAINED)
+    take_ranks(learner.encoder, tensors)
+    wanted = _trained(learner)
     if different := sorted(tensors.keys() ^ wanted.keys()):
         raise ValueError(f"{TRAINED} has other tensors than model.tuning: the first is {different[0]}")
     learner.encoder.load_state_dict(tensors, strict=False)
