@@ -53,6 +53,11 @@ def export_language_model(
             f"model.tuning '{learner.tuning.name}' makes no adapter that peft could load: add --merged to export the "
             "whole model"
         )
+    if base.layers is not None:
+        raise InputError(
+            f"the version uses {len(base.layers)} layers of '{base.name}', and peft would load all: add --merged to "
+            "export the whole model"
+        )
     _write_adapter(learner, base, draft / ADAPTER)
     load = (
         f"base = {json.dumps(base.name)}{_hint(base)}\n"
