@@ -85,8 +85,8 @@ class Merge(Strategy):
         own = {name: parameter.detach().clone() for name, parameter in learner.parameters() if name in champion}
         interpolate(update, champion, own, 0.0)
         before = _copies(matrices(learner.encoder))
-        past = [before, *(vector for vector in _kept(update.state) if vector.keys() == before.keys())]
-        past = [vector for index, vector in enumerate(past) if not index or not _same(vector, before)]
+        earlier = [vector for vector in _kept(update.state, learner.device) if vector.keys() == before.keys()]
+        past = [before, *(vector for vector in earlier if not _same(vector, before))]
         seed = int(update.lesson.rng.integers(2**31))
         lost: dict[float, float] = {}
 
@@ -151,15 +151,15 @@ def _keys(index: int, name: str) -> tuple[str, str]:
     return tuple(f"{index}.encoder.{name}.lora_{part}.default.weight" for part in "BA")  # type: ignore[return-value]
 
 
-def _kept(state: State) -> list[dict[str, Factors]]:
-    """Return the adapters of earlier updates, the latest first."""
+def _kept(state: State, device: torch.device | None = None) -> list[dict[str, Factors]]:
+    """Return the adapters of earlier updates, the latest first, on a device; None: where they are."""
     kept: list[dict[str, Factors]] = []
     for key in state.tensors:
         index, _, name = key.partition(".encoder.")
         if key.endswith(".lora_B.default.weight"):
             kept += [{} for _ in range(int(index) + 1 - len(kept))]
             layer = name.removesuffix(".lora_B.default.weight")
-            up, down = (state.tensors[own] for own in _keys(int(index), layer))
+            up, down = (state.tensors[own].to(device) for own in _keys(int(index), layer))
             kept[int(index)][layer] = up, down
     return kept
 
@@ -173,7 +173,5 @@ def _same(first: dict[str, Factors], second: dict[str, Factors]) -> bool:
     import torch
 
     return all(
-        torch.equal(ours.cpu(), theirs.cpu())
-        for name, own in first.items()
-        for ours, theirs in zip(own, second[name], strict=True)
+        torch.equal(ours, theirs) for name, own in first.items() for ours, theirs in zip(own, second[name], strict=True)
     )

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cl.compression.distil import distil
+from cl.compression.rewrite import quantise
 from cl.compression.student import is_smaller
 from cl.compression.writing_student import TokenImitation, in_own_words, new_writing_student, same_tokens
 from cl.config import parse
@@ -233,3 +234,9 @@ def test_a_server_keeps_a_base_apart_from_the_same_base_with_fewer_layers(config
         models.append(model)
     assert [model.config.num_hidden_layers for model in models] == [2, 1, 2]
     assert models[0] is models[2]
+
+
+def test_a_version_that_refers_to_its_base_has_no_int8_form(teacher, tmp_path) -> None:
+    _, folder = teacher
+    with pytest.raises(InputError, match=r"refers to its base and has no weights to rewrite: derive a student"):
+        quantise(teacher=folder, folder=tmp_path / "int8")
