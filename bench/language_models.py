@@ -2,6 +2,7 @@
 
     python bench/language_models.py translation TICO19 --python TRL/bin/python [--train 200] [--test 100] [--seeds 0 1]
     python bench/language_models.py translation TICO19 --ways "replay" "soup" "soup replay" --soup SOUP/bin/soup
+    python bench/language_models.py translation TICO19 --ways naive averaging "merge ties" o_lora --validation 20
     python bench/language_models.py summaries QMSUM ...
     python bench/language_models.py answers XQUAD ...
     python bench/language_models.py relations FEWREL ...
@@ -54,8 +55,12 @@ WAYS: dict[str, Any] = {
     "kl": "kl",
     "replay + kl": [{"name": "replay", "ratio": 0.5}, "kl"],
     "joint": "joint",
+    "averaging": "averaging",
+    **{f"merge {method}": {"name": "merge", "method": method} for method in ("linear", "ties", "dare", "magmax")},
+    "o_lora": "o_lora",
+    "own words": {"name": "replay", "ratio": 0.5, "targets": "own"},
 }
-PARTS = {"train": "train", "test": "test"}
+PARTS = {"train": ("train", "validation"), "test": ("test",)}
 
 
 def translation(row: Row) -> Row:
@@ -109,16 +114,17 @@ STREAMS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_stream(kind: str, folder: Path, sizes: dict[str, int], seed: int) -> Stream:
+def make_stream(kind: str, folder: Path, sizes: dict[str, Any], seed: int) -> Stream:
     """Return the experiences: the rows of each split, drawn by the seed; the instruction is part of a prompt."""
     described, stream = STREAMS[kind], Stream()
     for name, instruction in described["experiences"].items():
         rng = random.Random(seed)
         stream[name] = []
-        for part, split in PARTS.items():
+        for part, splits in PARTS.items():
             rows = read_rows(folder, f"{name}.{part}")
             rng.shuffle(rows)
-            for row in rows[: sizes[split]]:
+            wanted = [split for split in splits for _ in range(sizes[split])]
+            for row, split in zip(rows, wanted, strict=False):
                 own = described["row"](row)
                 prompt = f"{instruction}\n{own['prompt']}"
                 stream[name].append(
@@ -303,6 +309,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--ways", nargs="*", default=[*WAYS, TRL], choices=[*WAYS, TRL, *SOUP])
     parser.add_argument("--train", type=int, default=200, help="training rows of an experience")
+    parser.add_argument("--validation", type=int, default=0, help="rows of an experience by which merges are chosen")
     parser.add_argument("--test", type=int, default=100, help="test rows of an experience")
     parser.add_argument("--write", type=int, default=24, help="test rows that are answered by writing")
     parser.add_argument("--epochs", type=int, default=2)
@@ -316,7 +323,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     described = STREAMS[given.what]
     for seed in given.seeds:
-        stream = make_stream(given.what, given.folder, {"train": given.train, "test": given.test}, seed)
+        stream = make_stream(given.what, given.folder, vars(given), seed)
         names = list(stream)
         sizes = ", ".join(f"{name} {len(rows)} rows" for name, rows in stream.items())
         print(f"{given.what}, seed {seed}: {sizes}")

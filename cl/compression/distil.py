@@ -14,9 +14,11 @@ import torch
 from cl import plugins
 from cl.compression.imitation import Imitation
 from cl.compression.student import merge_to_float, new_student
+from cl.compression.writing_student import TokenImitation, in_own_words, new_writing_student, same_tokens
 from cl.config import Config
 from cl.errors import InputError
 from cl.models.inference import answer, score_rows
+from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.persistence import load_learner
 from cl.models.weights import columns_to_learn, learnable
@@ -30,6 +32,8 @@ from cl.training.strategies import LearningMethod, State, Strategy, TrainingData
 from cl.training.train import save_version, training_seed, validation_rows
 
 log = logging.getLogger(__name__)
+LEARNABLE = frozenset({Capability.PROBABILITIES, Capability.WRITING})
+"""What a student can learn of its teacher: probabilities of labels, or answers that it writes."""
 TOLERANCE = 0.02
 """How far a teacher's score may be below that of the champion, or of the untrained student."""
 
@@ -58,11 +62,15 @@ def distil(
     """
     seed = training_seed(config.seed, [*learnt, "student"])
     torch.manual_seed(seed)
-    master, states = merge_to_float(check_distillable(load_learner(teacher))), load_states(teacher)
+    loaded, states = check_distillable(load_learner(teacher)), load_states(teacher)
+    master = loaded if loaded.writes else merge_to_float(loaded)
     labelled = completing(teacher, solves_head=False)(learnable(rows_of(learnt, "train")))
     rows = teaching_rows(config, master, states, labelled, unlabelled, seed)
     validation = validation_rows(rows_of, learnt, seed)
-    student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
+    if isinstance(master, LanguageLearner):
+        student: Learner = new_writing_student(config, master, teacher)
+    else:
+        student = new_student(master, config.distil.student, used=_used_tokens(master, rows), seed=seed)
     _check_worth(master, student, validation)
     rng = np.random.default_rng(seed)
     data = TrainingData(rows, past=lambda: rows.iloc[:0], rng=rng, validation=validation, known=len(student.labels))
@@ -83,6 +91,8 @@ def teaching_rows(
 ) -> pd.DataFrame:
     """Return the student's training rows, each once: labelled, replayed, and requests with the teacher's answers.
 
+    If it writes, all of them have its answers.
+
     Raises:
         InputError: there are no rows.
     """
@@ -94,13 +104,14 @@ def teaching_rows(
         parts += [rows[columns_to_learn(rows, columns)] for rows in buffers if {"id", *needed} <= set(rows.columns)]
     if "unlabelled" in wanted and len(unlabelled):
         requests = from_log(unlabelled, schema)[["id", *schema.input_names]].reset_index(drop=True)
-        parts.append(requests.assign(**{schema.answer.name: answer(teacher, requests).values}))
+        answers = None if teacher.writes else answer(teacher, requests).values
+        parts.append(requests.assign(**{schema.answer.name: answers}))
     rows = pd.concat(parts, ignore_index=True).drop_duplicates("id", ignore_index=True) if parts else labelled[:0]
     if rows.empty:
         raise InputError(f"distil.rows: there is no row of {', '.join(wanted)} to learn from; add another kind")
     if len(rows) > config.distil.max_rows:
         rows = rows.sample(config.distil.max_rows, random_state=seed % 2**31).reset_index(drop=True)
-    return rows
+    return in_own_words(teacher, rows) if teacher.writes else rows
 
 
 def check_distillable(teacher: Learner) -> Learner:
@@ -109,12 +120,12 @@ def check_distillable(teacher: Learner) -> Learner:
     Raises:
         InputError: the task cannot be distilled.
     """
-    if Capability.PROBABILITIES not in teacher.task.provides:
+    if not LEARNABLE & teacher.task.provides:
         tasks = {name: plugins.find("tasks", name) for name in plugins.names("tasks")}
-        supported = [name for name, task in tasks.items() if Capability.PROBABILITIES in task.provides]
+        supported = [name for name, task in tasks.items() if LEARNABLE & task.provides]
         raise InputError(
-            f"task '{teacher.task.name}' cannot be distilled: it gives no probabilities over labels; tasks that can: "
-            f"{', '.join(supported)}"
+            f"task '{teacher.task.name}' cannot be distilled: it has no probabilities over labels, and writes nothing; "
+            f"tasks that can: {', '.join(supported)}"
         )
     return teacher
 
@@ -163,6 +174,8 @@ def _train_student(
     config: Config, student: Learner, teacher: Learner, data: TrainingData, checkpoint: Path
 ) -> tuple[Learner, Fit]:
     wanted = config.distil
+    if student.writes:
+        return _train_to_write(config, student, teacher, data, checkpoint)
     comparable = wanted.hidden > 0 and student.width == teacher.width
     imitation = Imitation(
         temperature=wanted.temperature,
@@ -178,6 +191,20 @@ def _train_student(
     settings = config.training.model_copy(update={"epochs": wanted.epochs, "learning_rate": wanted.learning_rate})
     update = Update(State(), data, student, cache={"teacher": teacher})
     outcome = run_update(student, data, [(imitation, update)], settings, checkpoint=checkpoint)
+    return outcome.learner, outcome.fit
+
+
+def _train_to_write(
+    config: Config, student: Learner, teacher: Learner, data: TrainingData, checkpoint: Path
+) -> tuple[Learner, Fit]:
+    wanted, strategies = config.distil, list[tuple[Strategy, Update]]()
+    if wanted.soft and same_tokens(student, teacher):
+        imitation = TokenImitation(temperature=wanted.temperature, soft=wanted.soft)
+        strategies.append((imitation, Update(State(), data, student, cache={"teacher": teacher})))
+    elif wanted.soft:
+        log.info("the student has other tokens than its teacher: it learns answers, and no probabilities")
+    settings = config.training.model_copy(update={"epochs": wanted.epochs, "learning_rate": wanted.learning_rate})
+    outcome = run_update(student, data, strategies, settings, checkpoint=checkpoint)
     return outcome.learner, outcome.fit
 
 

@@ -83,6 +83,10 @@ NO_TRAINING = Fit(epochs=0, steps=0, rows_learnt=0, rows_recalled=0, seconds=0.0
 
 
 def _check_floats(teacher: Learner) -> None:
+    if teacher.by_reference:
+        raise InputError(
+            "a version of a language model refers to its base and has no weights to rewrite: derive a student instead"
+        )
     if teacher.is_int8 or teacher.graph is not None:
         kind = "int8" if teacher.graph is None else "ONNX"
         raise InputError(f"the version is in {kind} already: derive from its teacher instead")

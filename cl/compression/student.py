@@ -6,15 +6,18 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig
 
-from cl.compression.drop_layers import drop_layers, has_own_first_layer
 from cl.compression.prune_vocabulary import narrow_embeddings, narrow_tokenizer, tokens_to_keep
 from cl.config import StudentSettings
 from cl.errors import ConfigError
 from cl.models.build import change_tuning, fit_max_length, grow_labels, to_best_device, with_reading
 from cl.models.compatibility import check_states
+from cl.models.drop_layers import drop_layers, has_own_first_layer
+from cl.models.language_base import count_layers
+from cl.models.language_files import read_base
 from cl.models.learner import Learner
 from cl.models.linear_head import LinearHead
 from cl.models.pretrained import load_pretrained
@@ -94,14 +97,24 @@ def choose_layers(teacher: Learner, wanted: int | list[int]) -> list[int]:
 
 def is_smaller(wanted: StudentSettings, teacher: Path) -> bool:
     """Return whether a student would be smaller than the version in a folder."""
+    described = json.loads((teacher / "learner.json").read_text(encoding="utf-8"))
+    if "base" in described:
+        return _writes_with_less(wanted, described, teacher)
     current = AutoConfig.from_pretrained(teacher / "encoder")
     if wanted.model is not None:
-        described = json.loads((teacher / "learner.json").read_text(encoding="utf-8"))
         return bool(described["model"]["name"] != wanted.model)
     if wanted.layers is None:
         return wanted.vocabulary is not None and bool(wanted.vocabulary < current.vocab_size)
     layers = wanted.layers if isinstance(wanted.layers, int) else len(wanted.layers)
     return bool(layers < current.num_hidden_layers)
+
+
+def _writes_with_less(wanted: StudentSettings, described: dict[str, Any], teacher: Path) -> bool:
+    base = read_base(described)
+    if wanted.model is not None:
+        return base.name != wanted.model
+    layers = len(wanted.layers) if isinstance(wanted.layers, list) else wanted.layers
+    return layers is not None and layers < count_layers(base, teacher)
 
 
 def share_vocabulary(first: Learner, second: Learner) -> bool:

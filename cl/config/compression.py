@@ -31,10 +31,13 @@ class StudentSettings(Section):
     vocabulary: int | None = Field(
         8_000,
         ge=1,
-        description="Minimum vocabulary: all tokens that occur in the rows, then the first of the tokenizer; null: all",
+        description="Minimum vocabulary: all tokens that occur in the rows, then the first of the tokenizer; null, and "
+        "of a language model: all",
     )
     model: str | None = Field(
-        None, description="Instead of both: a smaller pretrained model, as in model.name, with a new head"
+        None,
+        description="Instead of both: a smaller pretrained model, as in model.name, with a new head, or a new adapter "
+        "where it writes",
     )
 
 
@@ -64,7 +67,12 @@ class CompressionSettings(Section):
     max_rows: int = Field(50_000, ge=1, description="Maximum number of rows to train on, drawn at random")
     max_unlabelled: int = Field(5_000, ge=1, description="Maximum number of logged requests among them")
     temperature: float = Field(2.0, gt=0, description="Divides the logits; above 1, small probabilities count more")
-    soft: float = Field(2.0, ge=0, description="Weight of the teacher's probabilities; the labels have weight 1")
+    soft: float = Field(
+        2.0,
+        ge=0,
+        description="Weight of the teacher's probabilities of labels, or of tokens where both models have the same; "
+        "the labels, or answers, have weight 1",
+    )
     hidden: float = Field(2.0, ge=0, description="Weight of the teacher's hidden states, if both have the same width")
     attention: float = Field(
         0.0, ge=0, description="Weight of the last layer's attention, if tokens and heads are the teacher's"

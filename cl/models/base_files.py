@@ -12,10 +12,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LanguageBase:
-    """Which base a version has: the name in the configuration, and the SHA-256 of each of its files."""
+    """Which base a version has: the name in the configuration, and the SHA-256 of each of its files.
+
+    ``layers`` are the numbers of those that are used, of a version from which layers were dropped; None: all.
+    """
 
     name: str
     files: Mapping[str, str] = field(default_factory=dict)
+    layers: tuple[int, ...] | None = None
 
     @property
     def digest(self) -> str:

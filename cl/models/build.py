@@ -45,7 +45,7 @@ def new_learner(config: Config) -> Learner:
         labels=[],
         settings=settings,
         tokenizer=tokenizer,
-        encoder=_attach_tuning(encoder, settings),
+        encoder=attach_tuning(encoder, settings),
         head=LinearHead(task.feature_width(encoder.config.hidden_size), [], config.model.dropout),
     )
     check_states(to_best_device(learner))
@@ -71,7 +71,7 @@ def new_language_learner(config: Config, task: Task) -> LanguageLearner:
         labels=[],
         settings=settings,
         tokenizer=tokenizer,
-        encoder=_attach_tuning(model, settings),
+        encoder=attach_tuning(model, settings),
         head=OutputLayer(model.config.hidden_size),
         base=base,
     )
@@ -113,7 +113,7 @@ def change_tuning(learner: Learner, settings: ModelSettings) -> Learner:
             f"model.tuning: a champion tuned with '{learner.tuning.name}' cannot go on with another mode: "
             f"keep '{learner.tuning.name}', or start again with strategy {{name: joint, restart: true}}"
         )
-    learner = to_best_device(replace(learner, settings=settings, encoder=_attach_tuning(plain, settings)))
+    learner = to_best_device(replace(learner, settings=settings, encoder=attach_tuning(plain, settings)))
     check_states(learner)
     return learner
 
@@ -178,7 +178,7 @@ def fit_max_length(
     return settings
 
 
-def _attach_tuning(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:
+def attach_tuning(encoder: PreTrainedModel, settings: ModelSettings) -> PreTrainedModel:
     """Attach the tuning to the encoder; initial values come from torch's random state.
 
     Raises:

@@ -23,6 +23,7 @@ from transformers.models.auto.modeling_auto import (
 from cl.errors import ConfigError, IntegrityError
 from cl.models.base_files import LanguageBase as LanguageBase
 from cl.models.base_files import sha256_of
+from cl.models.drop_layers import drop_layers
 from cl.models.locate import local_file, locate_model
 from cl.models.pretrained import explain, without_warnings
 
@@ -78,7 +79,19 @@ def restore_base(base: LanguageBase, version: Path, dtype: str) -> PreTrainedMod
     """
     folder = _find(base, version)
     with without_warnings():
-        return _load(str(folder), AutoConfig.from_pretrained(folder), dtype)
+        model = _load(str(folder), AutoConfig.from_pretrained(folder), dtype)
+    return model if base.layers is None else drop_layers(model, list(base.layers))
+
+
+def count_layers(base: LanguageBase, version: Path) -> int:
+    """Return how many layers the base of a version has, of those that the version uses.
+
+    Raises:
+        IntegrityError: no place has its files.
+    """
+    if base.layers is not None:
+        return len(base.layers)
+    return int(AutoConfig.from_pretrained(_find(base, version)).num_hidden_layers)
 
 
 def outline_base(base: LanguageBase, version: Path) -> PreTrainedModel:
@@ -95,7 +108,7 @@ def outline_base(base: LanguageBase, version: Path) -> PreTrainedModel:
         model: PreTrainedModel = kind.from_config(config)
     if "generation_config.json" in base.files:
         model.generation_config = GenerationConfig.from_pretrained(folder)
-    return model
+    return model if base.layers is None else drop_layers(model, list(base.layers))
 
 
 def keep_base(base: LanguageBase, version: Path) -> None:

@@ -13,11 +13,12 @@ from transformers import AutoTokenizer
 
 from cl import plugins
 from cl.config import ModelSettings
-from cl.models.build import _attach_tuning, to_best_device
+from cl.models.build import attach_tuning, to_best_device
 from cl.models.language_base import LanguageBase, RestoreBase, keep_base, outline_base
 from cl.models.language_learner import LanguageLearner
 from cl.models.learner import Learner
 from cl.models.linear_head import OutputLayer
+from cl.models.tunings.lora import take_ranks
 from cl.models.weight_files import WEIGHTS
 from cl.tasks import Task
 
@@ -28,7 +29,7 @@ TRAINED = Path("encoder") / WEIGHTS
 def save_trained(learner: Learner, base: LanguageBase, folder: Path) -> None:
     """Write the trained tensors, the tokenizer and a record, and let the project above keep the base."""
     (folder / TRAINED).parent.mkdir()
-    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in _trained(learner).items()}
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in trained_parameters(learner).items()}
     save_file(tensors, folder / TRAINED, metadata={"format": "pt"})
     save_file({}, folder / "head.safetensors")
     learner.tokenizer.save_pretrained(folder / "tokenizer")
@@ -37,7 +38,11 @@ def save_trained(learner: Learner, base: LanguageBase, folder: Path) -> None:
         "task": learner.task_spec,
         "labels": learner.labels,
         "head": {"closed": False, "sizes": []},
-        "base": {"name": base.name, "files": dict(base.files)},
+        "base": {
+            "name": base.name,
+            "files": dict(base.files),
+            **({} if base.layers is None else {"layers": list(base.layers)}),
+        },
         "model": learner.settings.model_dump(),
     }
     (folder / "learner.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -80,7 +85,7 @@ def _read(
     record: Mapping[str, Any], settings: ModelSettings, folder: Path, restore: RestoreBase
 ) -> tuple[LanguageLearner, dict[str, torch.Tensor]]:
     """Return a learner with the weights of its base alone, and the trained tensors."""
-    base = LanguageBase(**record["base"])
+    base = read_base(record)
     model = restore(base, folder, "float32" if settings.dtype == "float32" else "auto")
     model.config.use_cache = False
     learner = LanguageLearner(
@@ -89,17 +94,39 @@ def _read(
         labels=record["labels"],
         settings=settings,
         tokenizer=AutoTokenizer.from_pretrained(folder / "tokenizer"),
-        encoder=_attach_tuning(model, settings),
+        encoder=attach_tuning(model, settings),
         head=OutputLayer(model.config.hidden_size),
         base=base,
     )
-    tensors, wanted = load_file(folder / TRAINED), _trained(learner)
-    if different := sorted(tensors.keys() ^ wanted.keys()):
-        raise ValueError(f"{TRAINED} has other tensors than model.tuning: the first is {different[0]}")
+    tensors = load_file(folder / TRAINED)
+    _fit_to(learner, tensors)
     return learner, tensors
 
 
-def _trained(learner: Learner) -> dict[str, Any]:
+def read_base(record: Mapping[str, Any]) -> LanguageBase:
+    """Return the base that the record of a version names."""
+    base = record["base"]
+    return LanguageBase(base["name"], base["files"], tuple(base["layers"]) if "layers" in base else None)
+
+
+def take_trained(learner: Learner, tensors: dict[str, Any]) -> None:
+    """Set the trained parameters of a learner, by name.
+
+    Raises:
+        ValueError: the tensors are not those of its tuning.
+    """
+    _fit_to(learner, tensors)
+    learner.encoder.load_state_dict(tensors, strict=False)
+
+
+def _fit_to(learner: Learner, tensors: dict[str, Any]) -> None:
+    """Give a learner's adapter the ranks of stored tensors, and check that they are all of its trained parameters."""
+    take_ranks(learner.encoder, tensors)
+    if different := sorted(tensors.keys() ^ trained_parameters(learner).keys()):
+        raise ValueError(f"{TRAINED} has other tensors than model.tuning: the first is {different[0]}")
+
+
+def trained_parameters(learner: Learner) -> dict[str, Any]:
     """Return the parameters that the tuning trains, by name."""
     moving = {id(parameter) for parameter in learner.tuning.moving(learner.encoder)}
     return {name: parameter for name, parameter in learner.encoder.named_parameters() if id(parameter) in moving}

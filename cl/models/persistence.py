@@ -15,7 +15,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from cl import plugins
 from cl.config import ModelSettings as ModelSettings
 from cl.errors import ConfigError, IntegrityError, PerennialError, UnknownPluginError
-from cl.models.build import _attach_tuning, to_best_device
+from cl.models.build import attach_tuning, to_best_device
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.int8 import with_int8_modules
 from cl.models.language_base import RestoreBase, restore_base
@@ -140,7 +140,7 @@ def _load_encoder(folder: Path, settings: ModelSettings, *, int8: bool) -> PreTr
     if int8:
         encoder = with_int8_modules(empty_encoder(folder), stored=tensors.keys())
     else:
-        encoder = _attach_tuning(empty_encoder(folder, settings.dtype), settings)
+        encoder = attach_tuning(empty_encoder(folder, settings.dtype), settings)
     encoder.load_state_dict(tensors)
     return encoder
 

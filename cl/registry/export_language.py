@@ -53,6 +53,11 @@ def export_language_model(
             f"model.tuning '{learner.tuning.name}' makes no adapter that peft could load: add --merged to export the "
             "whole model"
         )
+    if base.layers is not None:
+        raise InputError(
+            f"the version uses {len(base.layers)} layers of '{base.name}', and peft would load all: add --merged to "
+            "export the whole model"
+        )
     write_adapter(learner, base, draft / ADAPTER)
     load = (
         f"base = {json.dumps(base.name)}{_hint(base)}\n"
@@ -95,12 +100,18 @@ def write_adapter(
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
 
+    from cl.models.tunings.lora import rank_and_scale
+
     ((name, config),) = cast("Any", learner.encoder).peft_config.items()
     tensors = get_peft_model_state_dict(learner.encoder, state_dict=trained, adapter_name=name)
     folder.mkdir()
     named = {f"base_model.model.{key}": tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     save_file(named, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     config.base_model_name_or_path = base.name
+    if learner.tuning.name == "lora":
+        rank, scale = rank_and_scale(learner.encoder)
+        if rank != config.r:  # several updates next to each other: peft computes the scale from what is named here
+            config.r, config.lora_alpha, config.use_rslora = rank, scale * rank, False
     config.task_type = "SEQ_2_SEQ_LM" if learner.has_decoder else "CAUSAL_LM"
     config.inference_mode = True
     config.save_pretrained(folder)

@@ -180,7 +180,7 @@ def _unused_bases(stores: Stores, kept: Sequence[VersionInfo]) -> list[Path]:
         if text is None:
             return []
         base = json.loads(text).get("base")
-        used |= {LanguageBase(**base).digest} if base else set()
+        used |= {LanguageBase(base["name"], base["files"]).digest} if base else set()
     return [path for path in bases if path.name not in used]
 
 

@@ -36,6 +36,7 @@ class WrittenAnswers(Task):
         "model": {"name": "smollm2", "max_length": 256, "tuning": {"name": "lora", "rank": 10, "alpha": 20.0}},
         "training": {"batch_size": 8},
         "drift": {"max_rows": 200, "reference_rows": 200},
+        "distil": {"student": {"layers": None, "vocabulary": None}},
         "evaluation": {
             "max_rows": 200,
             "robustness": [],

@@ -94,6 +94,9 @@ def train(
         raise InputError(
             "there is nothing to learn: no label applies to any row of the new experiences; add rows with a label"
         )
+    own_words = folder.with_name(f"{folder.name}.own-words.json")
+    for strategy in strategies:
+        rows = strategy.rewrite(learner, rows, own_words)
     lesson = TrainingData(
         rows=rows,
         past=lambda: learned_rows(past, "train"),
@@ -128,6 +131,7 @@ def train(
     restarted = any(strategy.restarts() for strategy in strategies)
     save_version(learner, _idle_states(states, used=after.keys(), restarted=restarted) | after, folder)
     shutil.rmtree(checkpoint, ignore_errors=True)
+    own_words.unlink(missing_ok=True)
     return Training(
         challenger=str(folder),
         experiences=new,

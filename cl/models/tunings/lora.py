@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-ADAPTER = "default"
+ADAPTER, PAST = "default", "past"
+"""What peft calls the matrices that are trained, and those that stay as they are while these are."""
 QUERY_AND_VALUE = frozenset(
     {"query", "value", "query_proj", "value_proj", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "Wqkv", "qkv_proj"}
 )
@@ -114,6 +115,12 @@ def matrices(encoder: nn.Module) -> dict[str, tuple[torch.Tensor, torch.Tensor]]
     }
 
 
+def rank_and_scale(encoder: nn.Module) -> tuple[int, float]:
+    """Return the rank of the matrices and the factor of their product, the same in all layers."""
+    _, layer = next(iter(_lora_layers(encoder)))
+    return len(layer.lora_A[ADAPTER].weight), float(layer.scaling[ADAPTER])
+
+
 def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
     """Return every A (rank, width in), by layer name."""
     return {name: layer.lora_A[ADAPTER].weight for name, layer in _lora_layers(encoder)}
@@ -122,6 +129,83 @@ def down_projections(encoder: nn.Module) -> dict[str, torch.Tensor]:
 def trained_layers(encoder: nn.Module) -> set[str]:
     """Return the names of the layers whose update is not zero."""
     return {name for name, layer in _lora_layers(encoder) if layer.lora_B[ADAPTER].weight.any()}
+
+
+def set_matrices(encoder: nn.Module, updates: Mapping[str, tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Set what `matrices` returns of the named layers; their rank may be another than before, their scale stays.
+
+    Of another rank, the parameters are new ones.
+    """
+    import torch
+    from torch import nn
+
+    for name, layer in _lora_layers(encoder):
+        if name not in updates:
+            continue
+        scale, rank = layer.scaling[ADAPTER], len(updates[name][1])
+        for matrix, value in zip((layer.lora_B, layer.lora_A), updates[name], strict=True):
+            value = value / scale if matrix is layer.lora_B else value
+            with torch.no_grad():
+                if matrix[ADAPTER].weight.shape == value.shape:
+                    matrix[ADAPTER].weight.copy_(value)
+                    continue
+            old = matrix[ADAPTER].weight
+            new = nn.Linear(value.shape[1], value.shape[0], bias=False, device="meta")
+            new.weight = nn.Parameter(value.detach().to(old).clone(), requires_grad=old.requires_grad)
+            matrix[ADAPTER] = new
+        layer.r[ADAPTER], layer.lora_alpha[ADAPTER] = rank, scale * rank
+
+
+def take_ranks(encoder: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Give layers the ranks of stored matrices, by the names of the parameters, before these are loaded."""
+    for name, layer in _lora_layers(encoder):
+        up, down = (tensors.get(f"{name}.lora_{part}.{ADAPTER}.weight") for part in "BA")
+        if up is not None and down is not None and len(down) != layer.r[ADAPTER]:
+            set_matrices(encoder, {name: (up, down)})
+
+
+def set_aside(encoder: nn.Module, rank: int) -> None:
+    """Let what the layers add stay as it is, under another name, and start new matrices: A random, B zero."""
+    from torch import nn
+
+    for _, layer in _lora_layers(encoder):
+        for matrix in (layer.lora_A, layer.lora_B):
+            matrix[PAST] = matrix[ADAPTER].requires_grad_(False)
+        layer.scaling[PAST], layer.lora_dropout[PAST] = layer.scaling[ADAPTER], nn.Identity()
+        layer._active_adapter = [ADAPTER, PAST]
+        up, down = layer.lora_B[PAST].weight, layer.lora_A[PAST].weight
+        for matrix, old, inside, outside in (
+            (layer.lora_A, down, down.shape[1], rank),
+            (layer.lora_B, up, rank, up.shape[0]),
+        ):
+            matrix[ADAPTER] = nn.Linear(inside, outside, bias=False, device=old.device, dtype=old.dtype)
+        layer.r[ADAPTER] = rank
+        layer.reset_lora_parameters(ADAPTER, True)
+
+
+def join_aside(encoder: nn.Module, most: int) -> float | None:
+    """Add up what was set aside and what was learned since, in one pair of matrices for each layer.
+
+    Up to a rank of ``most``, they are put next to each other, which is exact; a higher rank is cut to the nearest
+    update. Return which share of the squared length that lost, 0 to 1; None: nothing was cut.
+    """
+    from cl.models.factors import add_up, lost_share, padded, shorten, squared_length
+
+    joined, before, cut = {}, {}, False
+    for name, layer in _lora_layers(encoder):
+        both = [
+            (layer.scaling[own] * layer.lora_B[own].weight.detach(), layer.lora_A[own].weight.detach())
+            for own in (PAST, ADAPTER)
+        ]
+        joined[name] = add_up(both)
+        before[name] = squared_length(joined[name])
+        if len(joined[name][1]) > most:
+            (joined[name],), cut = padded([shorten(joined[name], most)], most), True
+        for values in (layer.lora_A, layer.lora_B, layer.lora_dropout, layer.scaling):
+            del values[PAST]
+        layer._active_adapter = [ADAPTER]
+    set_matrices(encoder, joined)
+    return lost_share(before, joined) if cut else None
 
 
 def fold(encoder: nn.Module) -> None:

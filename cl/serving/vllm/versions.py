@@ -75,6 +75,11 @@ class VllmVersions:
                 f"version {version} has no adapter that vLLM could load, as model.tuning '{learner.tuning.name}' makes "
                 "none: set serve.engine to local"
             )
+        if learner.base.layers is not None:
+            raise UnservableError(
+                f"version {version} uses {len(learner.base.layers)} layers of its base, and vLLM would run all: set "
+                "serve.engine to local"
+            )
         learner.encoder.requires_grad_(False)
         path = self._folder / f"{self.name(version)}-{_digest(folder)[:12]}"
         if not path.exists():

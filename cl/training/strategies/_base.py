@@ -123,8 +123,8 @@ class LearningMethod(Plugin):
 class Strategy(LearningMethod):
     """Base of all strategies: hooks into training by gradient descent; by itself it fine-tunes on the new rows only.
 
-    An update calls `begin`, then `epoch_rows` for each epoch, `penalty` and `adjust` for each step, and `end`.
-    `stepped` is for a strategy that follows the path of the weights, which only the loop sees.
+    An update calls `rewrite` and `begin`, then `epoch_rows` for each epoch, `penalty` and `adjust` for each step, and
+    `end`. `stepped` is for a strategy that follows the path of the weights, which only the loop sees.
 
     ``recalls``: it rehearses past rows. ``keeps_past``: it needs all past training rows, which must be kept for as long
     as the model learns. ``keeps_rows``: its state is a buffer of rows of every experience; before it takes part again,
@@ -179,6 +179,16 @@ class Strategy(LearningMethod):
     def others(self, config: Config) -> Sequence[Strategy]:
         """Return the other strategies that a configuration lists; a closed form itself refuses their company."""
         return [method for method in super().others(config) if isinstance(method, Strategy)]
+
+    def rewrite(self, learner: Learner, rows: pd.DataFrame, kept: Path) -> pd.DataFrame:
+        """Return the new rows as they are to be learned, by all strategies, before training starts.
+
+        Args:
+            learner: with its starting weights.
+            rows: the new ones.
+            kept: a file for what takes long to make; a resumed run gets the same, and none is left in the end.
+        """
+        return rows
 
     def begin(self, update: Update) -> None:
         """Prepare before the first step, while the learner still has its starting weights."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
@@ -45,11 +46,7 @@ class Averaging(Strategy):
 
     def begin(self, update: Update) -> None:
         """Keep the champion's weights."""
-        new_blocks = _new_head_blocks(update)
-        if update.lesson.known:
-            for name, parameter in update.learner.parameters():
-                if not name.startswith(new_blocks):
-                    update.scratch[name] = parameter.detach().clone()
+        update.scratch.update(champion_weights(update))
 
     def stepped(self, update: Update) -> None:
         """Average the weights with the champion's if it is time."""
@@ -61,28 +58,57 @@ class Averaging(Strategy):
         taken = int(champion.get(TAKEN, torch.tensor(0))) + 1
         if taken % self.every == 0:
             own = {name: parameter.detach().clone() for name, parameter in update.learner.parameters()}
-            _interpolate(update, champion, own, 1 - self.weight)
+            interpolate(update, champion, own, 1 - self.weight)
         champion[TAKEN] = torch.tensor(taken)
 
     def end(self, update: Update) -> State:
         """Set the best weights on the line; on a tie, those nearest the challenger."""
-        from cl.models.inference import score_rows
-        from cl.records.training import validation_rank
-
         rows, champion = update.lesson.validation, update.scratch
         if not champion or rows is None or rows.empty:
             return update.state
         own = {name: parameter.detach().clone() for name, parameter in update.learner.parameters() if name in champion}
-        best = (-float("inf"), -float("inf"), 0.0)
-        for step in range(self.steps, -1, -1):
-            _interpolate(update, champion, own, step / self.steps)
-            score, loss = score_rows(update.learner, rows)
-            best = max(best, (validation_rank(score), -loss, step / self.steps))
-        _interpolate(update, champion, own, best[2])
+        choose_on_line(update, self.steps, lambda share: interpolate(update, champion, own, share))
         return update.state
 
 
-def _interpolate(
+def champion_weights(update: Update) -> dict[str, torch.Tensor]:
+    """Return copies of the champion's weights, before the first step; none if there is no champion.
+
+    The head's blocks of new labels are left out: the champion has none.
+    """
+    new_blocks = _new_head_blocks(update)
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in update.learner.parameters()
+        if update.lesson.known and not name.startswith(new_blocks)
+    }
+
+
+def choose_on_line(update: Update, steps: int, set_weights: Callable[[float], None]) -> float:
+    """Set the weights that do best on the validation rows of all experiences, by score, then loss; return their share.
+
+    On a tie they are those nearest the challenger.
+
+    Args:
+        update: has the learner, and validation rows.
+        steps: between 0, the champion's weights, and 1, the challenger's.
+        set_weights: sets the learner's weights at a share.
+    """
+    from cl.models.inference import score_rows
+    from cl.records.training import validation_rank
+
+    rows = update.lesson.validation
+    assert rows is not None, "there are rows to choose by"
+    best = (-float("inf"), -float("inf"), 0.0)
+    for step in range(steps, -1, -1):
+        set_weights(step / steps)
+        score, loss = score_rows(update.learner, rows)
+        best = max(best, (validation_rank(score), -loss, step / steps))
+    set_weights(best[2])
+    return best[2]
+
+
+def interpolate(
     update: Update, champion: dict[str, torch.Tensor], own: dict[str, torch.Tensor], coefficient: float
 ) -> None:
     """Set interpolated weights: 0 gives the champion's, 1 the challenger's, both bit for bit."""

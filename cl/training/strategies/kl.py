@@ -13,6 +13,9 @@ from cl.training.strategies.lwf import slices_by_id
 if TYPE_CHECKING:
     import torch
 
+    from cl.models.learner import Learner
+    from cl.tasks import Encoded
+
 
 class KL(Strategy):
     """Learning without forgetting (Li and Hoiem, 2016, equations 2 to 4) for models that write.
@@ -40,14 +43,7 @@ class KL(Strategy):
         if not update.lesson.known:
             return
         learner, rows = update.learner, update.lesson.rows
-        encoded = learner.encode(rows)
-        recorded: list[tuple[torch.Tensor, torch.Tensor]] = [(torch.empty(0), torch.empty(0))] * len(encoded)
-        with torch.no_grad():
-            for batch, (logits,) in learner.run(encoded, batch_size=8):
-                logs = logits.float().log_softmax(-1)
-                for row, own in zip(batch.rows, learner.task.by_row(logs, batch.targets), strict=True):
-                    best = own.topk(min(self.tokens, own.shape[-1]), dim=-1)
-                    recorded[row] = best.values, best.indices
+        recorded = most_probable(learner, learner.encode(rows), self.tokens)
         update.scratch["logs"] = torch.cat([logs for logs, _ in recorded])
         update.scratch["tokens"] = torch.cat([tokens for _, tokens in recorded])
         update.scratch["ends"] = torch.tensor([len(logs) for logs, _ in recorded]).cumsum(0)
@@ -69,6 +65,32 @@ class KL(Strategy):
             row = divergence(logs, tokens, own[index].float().log_softmax(-1))
             terms.append(row if step.batch.weights is None else row * step.batch.weights[index])
         return self.strength * torch.cat(terms).mean()
+
+
+def most_probable(
+    learner: Learner, encoded: list[Encoded], tokens: int, temperature: float = 1.0
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the most probable tokens at each place of the answers of rows.
+
+    Args:
+        learner: a model that writes.
+        encoded: prompts with answers.
+        tokens: how many of a place.
+        temperature: divides the logits.
+
+    Returns:
+        Of each row, the logarithms of their probabilities (places, tokens), and their ids.
+    """
+    import torch
+
+    recorded: list[tuple[torch.Tensor, torch.Tensor]] = [(torch.empty(0), torch.empty(0))] * len(encoded)
+    with torch.no_grad():
+        for batch, (logits,) in learner.run(encoded, batch_size=8):
+            logs = (logits.float() / temperature).log_softmax(-1)
+            for row, own in zip(batch.rows, learner.task.by_row(logs, batch.targets), strict=True):
+                best = own.topk(min(tokens, own.shape[-1]), dim=-1)
+                recorded[row] = best.values, best.indices
+    return recorded
 
 
 def divergence(logs: torch.Tensor, tokens: torch.Tensor, own: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ from cl.training.train import train
 from tests.support.task_rows import STREAM, config_of, lacks, rows_of, spec_of, task_of
 
 TASKS = plugins.names("tasks")
-TUNING = {"o_lora": "lora", "n_lora": "lora"}
+TUNING = {"o_lora": "lora", "n_lora": "lora", "merge": "lora"}
 """The tuning that a strategy asks for."""
 
 

@@ -44,7 +44,7 @@ class EndsAt(logging.Handler):
 def config_of(tiny_config, tiny_model):
     def make(strategy):
         # dropout: torch's random state has to be restored as well
-        tuning = "lora" if strategy in ("o_lora", "n_lora") else "full"
+        tuning = "lora" if strategy in ("o_lora", "n_lora", "merge") else "full"
         model = {"name": str(tiny_model), "dropout": 0.1, "tuning": tuning}
         return tiny_config(strategy=strategy, training=SETTINGS, model=model)
 
@@ -94,6 +94,7 @@ def cut_short():
         {"name": "gdumb", "rows": 30},
         "o_lora",
         "n_lora",
+        "merge",
         {"name": "averaging", "every": 2},
     ],
 )

@@ -57,6 +57,7 @@ RUNS = [
     ("text_generation", ["replay", "kl"], {}),
     ("text_generation", ["replay", "kl"], {"accumulate": 2, "batch_tokens": 40}),
     ("text_generation", [{"name": "averaging", "every": 2}, "n_lora"], {}),
+    ("text_generation", ["replay", "kl", "o_lora"], {}),
     ("text_generation", ["replay", "ewc"], {"schedule": "cosine", "recompute": True}),
     ("text_classification", ["replay", "lwf"], {}),
     ("text_classification", ["a_gem", "si"], {"schedule": "warmup_stable_decay"}),

@@ -103,7 +103,7 @@ def legal(config_of) -> Callable[[Update], bool]:
 
 def tuning_of(strategies: Iterable[object]) -> str:
     """Return a tuning that all of these work with, if they work together."""
-    return "lora" if {"o_lora", "n_lora"} & set(map(named, strategies)) else "full"
+    return "lora" if {"o_lora", "n_lora", "merge"} & set(map(named, strategies)) else "full"
 
 
 def pairs_of(update: Update) -> set[tuple[object, object]]:
@@ -139,7 +139,7 @@ def test_what_contradicts_nothing_is_not_refused(config_of) -> None:
     trained = []
     for spec in ALL:
         method: LearningMethod = plugins.build("strategies", spec)  # type: ignore[call-overload]
-        if not method.solves_head and spec not in ("naive", "o_lora", "n_lora"):
+        if not method.solves_head and spec not in ("naive", "o_lora", "n_lora", "merge"):
             trained.append(spec)
     for other in trained:
         assert not isinstance(config_of(["naive", other], "full"), str)

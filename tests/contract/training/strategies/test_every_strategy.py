@@ -19,7 +19,7 @@ SMALL = {"ranpac": {"name": "ranpac", "features": 64}}
 @pytest.fixture
 def config_of(tiny_config, tiny_model):
     """A configuration with one strategy, and what else it asks for."""
-    needs = {"o_lora": {"tuning": "lora"}, "n_lora": {"tuning": "lora"}}
+    needs = {name: {"tuning": "lora"} for name in ("o_lora", "n_lora", "merge")}
 
     def make(name: str):
         model = {"name": str(tiny_model), "dropout": 0.0, **needs.get(name, {})}

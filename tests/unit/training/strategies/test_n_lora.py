@@ -87,8 +87,3 @@ def test_the_update_counts_from_where_it_starts(learner, update_of, sentences) -
 def test_what_is_no_plain_lora_is_refused(strategy, tuning, why) -> None:
     with pytest.raises(ConfigError, match=why):
         parse({"strategy": strategy, "model": {"tuning": tuning}}, where="test")
-
-
-def test_o_lora_which_merges_updates_is_refused_for_a_language_model(tiny_model) -> None:
-    with pytest.raises(ConfigError, match=r"o_lora.*an encoder below the head"):
-        config_of(tiny_model, "text_generation", strategy="o_lora", model={"tuning": LORA})

@@ -28,7 +28,7 @@ def learnt(tiny_config, tiny_model, tmp_path):
     """Learn two experiences, {id: training rows}, and return the last version's learner and all rows."""
 
     def run(name: str, stream: dict[str, pd.DataFrame]):
-        model = {"name": str(tiny_model), "tuning": "lora" if name in ("o_lora", "n_lora") else "full"}
+        model = {"name": str(tiny_model), "tuning": "lora" if name in ("o_lora", "n_lora", "merge") else "full"}
         config = tiny_config(strategy=SMALL.get(name, name), model=model)
 
         def rows_of(ids: list[str], split: str) -> pd.DataFrame:

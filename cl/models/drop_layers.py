@@ -1,4 +1,4 @@
-"""Build an encoder from some layers of another."""
+"""Build a model from some layers of another."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def has_own_first_layer(encoder: PreTrainedModel) -> bool:
 
 
 def drop_layers(encoder: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
-    """Return an encoder of the kept layers, in their order, with the same weights.
+    """Return an encoder or language model of the kept layers, in their order, with the same weights.
 
-    It is built from a smaller configuration, so that a layer which knows its number knows the new one, and the saved
-    version is built in the same way. Where layers share their weights (ALBERT), they are run less often.
+    Of an encoder and decoder, these are layers of the encoder. It is built from a smaller configuration, so that a
+    layer which knows its number knows the new one, and the saved version is built in the same way. Where layers share
+    their weights (ALBERT), they are run less often.
 
     Raises:
         ConfigError: the family's configuration does not describe such an encoder.
@@ -34,10 +35,12 @@ def drop_layers(encoder: PreTrainedModel, kept: list[int]) -> PreTrainedModel:
             smaller = without_pooler(type(encoder)(_describe(encoder, kept)))
     except Exception as error:  # each family checks its configuration in its own way
         raise ConfigError(f"{refusal}: {bounded(error)}; name a smaller model in distil.student.model") from None
-    weights = _renumber(encoder, kept)
+    weights = renumber(encoder, kept, encoder.state_dict())
     if weights.keys() != smaller.state_dict().keys():
         raise ConfigError(f"{refusal}: its layers are not alike; name a smaller model in distil.student.model")
     smaller.load_state_dict(weights)
+    if encoder.can_generate():
+        smaller.generation_config = encoder.generation_config
     smaller.to(encoder.device)  # type: ignore[arg-type]
     smaller.train(encoder.training)
     return smaller
@@ -56,9 +59,9 @@ def _describe(encoder: PreTrainedModel, kept: list[int]) -> Any:
     return smaller
 
 
-def _renumber(encoder: PreTrainedModel, kept: list[int]) -> dict[str, torch.Tensor]:
-    """Return the encoder's weights without those of dropped layers; kept layers have their new numbers."""
-    layers, weights = encoder_layers(encoder), encoder.state_dict()
+def renumber(encoder: PreTrainedModel, kept: list[int], weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights of an encoder without those of dropped layers; kept layers have their new numbers."""
+    layers = encoder_layers(encoder)
     if len(layers) < encoder.config.num_hidden_layers:
         return weights
     stack = next(name for name, module in encoder.named_modules() if module is layers)
