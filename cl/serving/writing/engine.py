@@ -28,7 +28,7 @@ from cl.serving.batching.batcher import (
     accept_always,
 )
 from cl.serving.batching.queue import characters_in
-from cl.serving.served_model import ServedModel
+from cl.serving.served_model import RowAnswer, ServedModel
 from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
 from cl.serving.writing.groups import Progress, TimeLimitError, WritingGroup, seconds_to_retry
 from cl.serving.writing.rows import END, WritingRequest, WrittenRow
@@ -121,7 +121,10 @@ class WritingEngine:
         """
         self._check_room(len(values))
         asked = time.monotonic()
-        return await self._wait(self._queue(WritingRequest(values, *await self._choose(role, asked), asked=asked)))
+        role, loaded = await self._choose(role, asked)
+        if loaded.learner.task.measures_texts:
+            return await self._measure(values, role, loaded)
+        return await self._wait(self._queue(WritingRequest(values, role, loaded, asked=asked)))
 
     async def write(
         self,
@@ -159,10 +162,27 @@ class WritingEngine:
         """
         if len(self._copies) + len(values) > COPIES_WAITING:
             return None
+        if like is None and loaded.learner.task.measures_texts:
+            return await self._measure(values, "shadow", loaded)
         request = WritingRequest(values, "shadow", loaded, is_copy=True)
         if like is not None:
             request.decoding, request.matcher_of, request.may_end_early = like.decoding, like.matcher_of, True
         return await self._wait(self._queue(request))
+
+    async def _measure(self, values: list[Any], role: Role, loaded: ServedModel) -> RequestAnswer:
+        """Return how probable a version holds texts: they are read between two steps, and nothing is written.
+
+        Raises:
+            InferenceError: the version failed.
+        """
+        began = time.monotonic()
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._thread, _read_texts, loaded, values)
+        except Exception as error:
+            log.exception("version %s could not read a text", loaded.version)
+            why = f"version {loaded.version} could not answer; the server's log says why"
+            raise InferenceError(loaded.version, why) from error
+        return RequestAnswer(loaded, role, answers, time.monotonic() - began, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -292,6 +312,10 @@ class WritingEngine:
             return
         why = str(error) if expected else f"version {version} could not answer; the server's log says why"
         request.settle(InferenceError(version, why))
+
+
+def _read_texts(loaded: ServedModel, values: list[Any]) -> list[RowAnswer]:
+    return loaded.answer(values, loaded.encode(values))
 
 
 def _by_version(rows: list[WrittenRow]) -> list[list[WrittenRow]]:
