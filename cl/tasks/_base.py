@@ -253,6 +253,10 @@ class Task(Plugin):
         """
         raise NotImplementedError
 
+    def general_rows(self, texts: list[str]) -> pd.DataFrame:
+        """Return general texts as rows that a language model learns as they are."""
+        raise NotImplementedError
+
     @property
     def most_new_tokens(self) -> int:
         """The most tokens of an answer that a model writes; 0: its answers are not written."""

@@ -102,6 +102,11 @@ class LanguageTask(Task):
         return []
 
 
+def general_ids(texts: list[str]) -> list[str]:
+    """Return ids for general texts, which no row of a stream has."""
+    return [f"(general text {number})" for number in range(len(texts))]
+
+
 def first_token(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the token that stands for a prompt of which the tokenizer leaves nothing."""
     named = (getattr(tokenizer, f"{kind}_token_id", None) for kind in ("bos", "eos", "unk", "pad"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from cl.tasks import IGNORED, Encoded, Schema
-from cl.tasks._language_task import LanguageTask, Written, first_token
+from cl.tasks._language_task import LanguageTask, Written, first_token, general_ids
 from cl.tasks._prompts import PromptPart, Template, tokenise_parts
 from cl.tasks._text_scores import CORPUS_SCORES, TEXT_SCORES, likelihood
 
@@ -73,7 +73,7 @@ class WrittenAnswers(LanguageTask):
         """Tokenise inputs and answers.
 
         Where both are read together, a long input loses its beginning, so that half of the length, or an answer of
-        ``max_new_tokens``, has room; a long answer loses its end.
+        ``max_new_tokens``, has room; a long answer loses its end. An answer without an input is read by itself.
 
         Args:
             rows: inputs, and answers if there are any.
@@ -93,7 +93,8 @@ class WrittenAnswers(LanguageTask):
     def _encode_together(
         self, said: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> Encoded:
-        parts = self.parts(said, answer, tokenizer)
+        alone = [PromptPart("", False), PromptPart(answer or "", True)]
+        parts = alone if said is None else self.parts(said, answer, tokenizer)
         before = parts if answer is None else parts[:-1]
         asked, earlier = tokenise_parts(before, tokenizer, ends=True)
         written, learned = tokenise_parts(parts[len(before) :], tokenizer, ends=True)
@@ -112,7 +113,8 @@ class WrittenAnswers(LanguageTask):
     def _encode_apart(
         self, said: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> Encoded:
-        ids: list[int] = tokenizer(self.as_plain_text(said), truncation=True, max_length=max_length)["input_ids"]
+        asked = "" if said is None else self.as_plain_text(said)
+        ids: list[int] = tokenizer(asked, truncation=True, max_length=max_length)["input_ids"]
         ids = ids or [first_token(tokenizer)]
         if answer is None:
             return Encoded(ids, [], [], Written(ids, []))
@@ -120,6 +122,14 @@ class WrittenAnswers(LanguageTask):
         targets = [*targets, tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else targets
         targets = targets[:max_length]
         return Encoded(ids, targets, list(range(len(targets))), Written(ids, [0] * len(targets)))
+
+    def general_rows(self, texts: list[str]) -> pd.DataFrame:
+        """Return the texts as answers without an input, under ids of their own."""
+        import pandas as pd
+
+        nothing = pd.Series([None] * len(texts), dtype=object)
+        columns = {self.schema.input_names[0]: nothing, self.schema.answer.name: texts}
+        return pd.DataFrame({"id": general_ids(texts), **columns})
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return the score of each answer by the task's metric."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, model_validator
 
 from cl.tasks import Column, Encoded, Prediction, RatedText, Schema, ValueKind
-from cl.tasks._language_task import LanguageTask, Written, first_token
+from cl.tasks._language_task import LanguageTask, Written, first_token, general_ids
 from cl.tasks._text_scores import likelihood
 
 if TYPE_CHECKING:
@@ -134,6 +134,12 @@ class LanguageModelling(LanguageTask):
         """Return the bits that a byte of a text takes; the confidence is how probable a byte is."""
         of_byte = loss * len(encoded.targets) / encoded.context.bytes
         return Prediction(RatedText(f"{of_byte / log(2):.4f}", of_byte), exp(-of_byte))
+
+    def general_rows(self, texts: list[str]) -> pd.DataFrame:
+        """Return the texts, under ids of their own."""
+        import pandas as pd
+
+        return pd.DataFrame({"id": general_ids(texts), "text": texts})
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return how probable a byte of each text is."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from cl import plugins
 from cl.heavy import pd
+from cl.plugins import Capability
+from cl.tasks import Task
 from cl.training.strategies._base import EpochRows, Update
 from cl.training.strategies._rehearsal import Rehearsal
+
+if TYPE_CHECKING:
+    from cl.config import Config
 
 
 class Replay(Rehearsal):
     """Rehearse past rows in every epoch (ER; Chaudhry et al., 2019, "On Tiny Episodic Memories").
 
     Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
-    one; ``ratio`` is that proportion, and a buffer smaller than the sample is used whole.
+    one; ``ratio`` is that proportion, and a buffer smaller than the sample is used whole. For language models, whose
+    rows differ in length, it is that of learned tokens: they are what the loss is a mean over.
 
     >>> Replay(rows=100, ratio=3.0).expected_rows(new=10, past=1000)  # rows of the buffer that an epoch adds
     30
@@ -23,15 +30,36 @@ class Replay(Rehearsal):
 
     recalls: ClassVar[bool] = True
 
-    ratio: float = Field(3.0, gt=0, description="Most replayed rows per new row in each epoch")
+    ratio: float = Field(
+        3.0,
+        gt=0,
+        description="Most replayed rows per new row in each epoch; for language models, learned tokens per new one",
+    )
+    general: float = Field(
+        0.0,
+        ge=0,
+        description="Most learned tokens of general texts, which ship with the package, per new one in each epoch, to "
+        "keep what no row of the stream asks for; language models only, 0: none",
+    )
+
+    def objection(self, config: Config) -> str | None:
+        """Refuse general texts where no language model learns."""
+        task = plugins.build(Task, config.task)
+        if self.general and Capability.WRITING not in task.provides:
+            return f"general: task '{task.name}' has no language model that could learn general texts; set it to 0"
+        return super().objection(config)
 
     def epoch_rows(self, update: Update) -> EpochRows:
         """Return the new rows and a fresh sample of the buffer, which is empty at first."""
+        if update.learner.writes:
+            from cl.training.strategies._token_mix import mixed_rows
+
+            return EpochRows(update.lesson.rows, mixed_rows(update, self.ratio, self.general))
         return EpochRows(update.lesson.rows, rehearse(update, self.ratio))
 
     def expected_rows(self, new: int, past: int) -> int:
         """Return the size of the sample from a buffer that is as full as possible."""
-        return min(self.rows, past, round(self.ratio * new))
+        return min(self.rows, past, round(self.ratio * new)) + round(self.general * new)
 
 
 def rehearse(update: Update, ratio: float) -> pd.DataFrame | None:

@@ -137,7 +137,8 @@ def test_a_model_that_is_still_the_champion_pays_no_divergence_on_any_block_and_
 
     def penalty() -> float:
         batch = collate(learner.task, blocks, list(range(len(blocks))), learner.tokenizer.pad_token_id, learner.device)
-        return float(strategy.penalty(update, Step(rows["id"].tolist(), batch, learner.logits(batch))))
+        step = Step(rows["id"].tolist(), batch, learner.logits(batch))
+        return float(strategy.penalty(update, step).detach())
 
     assert penalty() == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():
