@@ -25,8 +25,8 @@ def cut_into_blocks(encoded: Sequence[Encoded], length: int) -> tuple[list[Encod
     Of the rows of a language model, only those of texts that are learned as a whole are ever longer: target ``n`` of
     such a row is written after its token ``n``.
 
-    >>> from cl.tasks.language_modelling import ReadText
-    >>> row = Encoded([1, 5, 6], [5, 6, 2], [0, 1, 2], ReadText([1, 5, 6], [0, 1, 2], 0, 9))
+    >>> from cl.tasks._language_task import Written
+    >>> row = Encoded([1, 5, 6], [5, 6, 2], [0, 1, 2], Written([1, 5, 6], [0, 1, 2], 0, 9))
     >>> blocks, rows = cut_into_blocks([row], 2)
     >>> [block.input_ids for block in blocks], [block.targets for block in blocks], rows
     ([[1, 5], [6]], [[5, 6], [2]], [0, 0])

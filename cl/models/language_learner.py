@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
+from cl import __version__
+from cl.models.feature_cache import CURRENT
 from cl.models.learner import Learner
 from cl.models.packing import AttentionWithinRows, PackedRows, can_pack
+from cl.models.token_cache import tokenizer_digest
+from cl.models.token_files import FORM
 from cl.tasks import IGNORED, Batch, Encoded
 
 POSITIONS = "positions"
@@ -109,5 +115,27 @@ class LanguageLearner(Learner):
             handle.remove()
 
     def _encode(self, rows: object, tokenizer: object, *, max_length: int) -> list[Encoded]:
-        apart = {"apart": self.has_decoder}
-        return self.task.encode(rows, self.tokenizer, self.labels, max_length=max_length, **apart)
+        def make(rows: object) -> list[Encoded]:
+            apart = {"apart": self.has_decoder}
+            return self.task.encode(rows, self.tokenizer, self.labels, max_length=max_length, **apart)
+
+        cache = CURRENT.get()
+        if cache is None or max_length != self.longest or not getattr(self.tokenizer, "is_fast", False):
+            return make(rows)
+        return cache.token_files.encode(self._setup(), rows, self.task.schema.names, make)
+
+    def _setup(self) -> bytes:
+        """Return a hash of all that decides the tokens of a row but the row."""
+        tokenizer = self.tokenizer
+        said = [
+            __version__,
+            FORM,
+            self.task.name,
+            self.task.model_dump(mode="json"),
+            self.longest,
+            self.has_decoder,
+            getattr(tokenizer, "chat_template", None),
+            {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        ]
+        rules = json.dumps(said, sort_keys=True, default=str).encode()
+        return hashlib.sha256(tokenizer_digest(tokenizer) + rules).digest()

@@ -22,10 +22,16 @@ ANSWER = "text"
 
 @dataclass(frozen=True)
 class Written:
-    """The tokens of a row's prompt, and after which position each of its targets is written."""
+    """The tokens of a row's prompt, and after which position each of its targets is written.
+
+    Of a text that is learned as a whole, ``bytes`` is its size in UTF-8, and ``start`` counts its targets before a
+    block.
+    """
 
     prompt: list[int]
     positions: list[int]
+    start: int = 0
+    bytes: int = 0
 
 
 class LanguageTask(Task):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from math import exp, log
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
 
 OF_ANSWERS = ("metric", "template", "instruction", "learned_turns")
 """Settings of the tasks that write answers."""
-
-
-@dataclass(frozen=True)
-class ReadText(Written):
-    """A text, or a block of one: ``start`` targets of the text come before it, and the text has so many ``bytes``."""
-
-    start: int
-    bytes: int
 
 
 class LanguageModelling(LanguageTask):
@@ -119,7 +110,7 @@ class LanguageModelling(LanguageTask):
         for text, own in zip(texts, tokens, strict=True):
             learned = own if end is None else [*own, int(end)]
             ids = [first, *own][: max(1, len(learned))]
-            context = ReadText([first, *own][-room:], list(range(len(learned))), 0, max(1, len(text.encode())))
+            context = Written([first, *own][-room:], list(range(len(learned))), 0, max(1, len(text.encode())))
             encoded.append(Encoded(ids, learned, list(range(len(learned))), context))
         return encoded
 

@@ -17,6 +17,8 @@ from transformers import AutoModelForCausalLM
 
 import cl
 from cl import config as configuration
+from cl.commands.forget import forget_rows
+from cl.commands.gc import free_space
 from cl.commands.predict import predict_file
 from cl.commands.reproduce import reproduce_version
 from cl.config import parse
@@ -150,6 +152,24 @@ def test_the_server_measures_texts_and_continues_them(project, tmp_path) -> None
     assert measured == pytest.approx(list(map(float, expected)), abs=2e-4)
     (choice,) = seen["continued"]["choices"]
     assert choice["text"].split()[0] == "back" and seen["continued"]["usage"]["completion_tokens"] <= 4
+
+
+def tokens_of(project: ProjectFolder) -> list[Path]:
+    return list((project.root / ".cl" / "tokens").rglob("*.npy"))
+
+
+def test_tokens_are_kept_until_the_folder_is_emptied_or_a_row_is_forgotten(learned_twice, tmp_path) -> None:
+    for number, remove in enumerate(
+        (
+            lambda root: free_space(root, keep_last=None, keep_days=None, dry_run=False),
+            lambda root: forget_rows(root, "id == 'r1-0'", why="asked", everywhere=False, dry_run=False),
+        )
+    ):
+        project = copied(learned_twice, tmp_path / f"shop-{number}")
+        assert tokens_of(project)
+        remove(project.root)
+        assert not tokens_of(project)
+        assert len(cl.Project.open(project.root).predict(["my loan"])) == 1
 
 
 def test_a_stream_is_replayed(project, tmp_path) -> None:
