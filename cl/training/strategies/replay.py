@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from cl import plugins
-from cl.heavy import pd
 from cl.plugins import Capability
 from cl.tasks import Task
 from cl.training.strategies._base import EpochRows, Update
-from cl.training.strategies._rehearsal import Rehearsal
+from cl.training.strategies._recalled_rows import RecalledRows
 
 if TYPE_CHECKING:
     from cl.config import Config
 
 
-class Replay(Rehearsal):
+class Replay(RecalledRows):
     """Rehearse past rows in every epoch (ER; Chaudhry et al., 2019, "On Tiny Episodic Memories").
 
     Each epoch sees all new rows and a fresh sample of the buffer. The paper draws one replayed row for each new
@@ -27,8 +26,6 @@ class Replay(Rehearsal):
     >>> Replay(rows=100, ratio=3.0).expected_rows(new=10, past=1000)  # rows of the buffer that an epoch adds
     30
     """
-
-    recalls: ClassVar[bool] = True
 
     ratio: float = Field(
         3.0,
@@ -55,17 +52,8 @@ class Replay(Rehearsal):
             from cl.training.strategies._token_mix import mixed_rows
 
             return EpochRows(update.lesson.rows, mixed_rows(update, self.ratio, self.general))
-        return EpochRows(update.lesson.rows, rehearse(update, self.ratio))
+        return super().epoch_rows(update)
 
     def expected_rows(self, new: int, past: int) -> int:
         """Return the size of the sample from a buffer that is as full as possible."""
-        return min(self.rows, past, round(self.ratio * new)) + round(self.general * new)
-
-
-def rehearse(update: Update, ratio: float) -> pd.DataFrame | None:
-    """Return a random sample of a state's rows, at most ``ratio`` per new row, or None if it has no rows."""
-    rows, lesson = update.state.rows, update.lesson
-    if rows is None or rows.empty:
-        return None
-    size = min(len(rows), round(ratio * len(lesson.rows)))
-    return rows.iloc[sorted(lesson.rng.choice(len(rows), size=size, replace=False))]
+        return super().expected_rows(new, past) + round(self.general * new)

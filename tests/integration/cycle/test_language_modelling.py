@@ -22,6 +22,7 @@ from cl.commands.gc import free_space
 from cl.commands.predict import predict_file
 from cl.commands.reproduce import reproduce_version
 from cl.config import parse
+from cl.ingestion.sources.serving import read_labelled_rows
 from cl.lifecycle import run_waiting
 from cl.models.inference import answer
 from cl.models.persistence import load_learner
@@ -29,6 +30,7 @@ from cl.serving.app import create_app
 from cl.serving.worker import ServingWorker
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
+from cl.tasks.language_modelling import LanguageModelling
 from tests.support.templates import copied
 from tests.support.tiny import made_tiny_writer, tiny_project
 
@@ -140,6 +142,9 @@ def test_the_server_measures_texts_and_continues_them(project, tmp_path) -> None
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 seen["measured"] = (await client.post("/predict", json={"texts": texts})).json()
                 body = {"model": config.name, "prompt": "please send the loan"}
+                id = seen["measured"]["predictions"][0]["id"]
+                seen["right"] = await client.post("/feedback", json={"id": id, "bits_per_byte": "0.1"})
+                seen["thumb"] = await client.post("/feedback", json={"id": id, "thumb": "up"})
                 seen["continued"] = (await client.post("/v1/completions", json=body)).json()
         finally:
             await worker.stop()
@@ -151,6 +156,10 @@ def test_the_server_measures_texts_and_continues_them(project, tmp_path) -> None
     measured = [float(own["bits_per_byte"]) for own in seen["measured"]["predictions"]]
     assert measured == pytest.approx(list(map(float, expected)), abs=2e-4)
     (choice,) = seen["continued"]["choices"]
+    assert seen["right"].status_code == 422 and "a thumb up learns the text" in seen["right"].text
+    assert seen["thumb"].status_code == 200, seen["thumb"].text
+    liked = read_labelled_rows(project, LanguageModelling.schema, corrections_taken=False).new
+    assert liked["text"].tolist() == texts[:1], "a text that was liked is a row to learn"
     assert choice["text"].split()[0] == "back" and seen["continued"]["usage"]["completion_tokens"] <= 4
 
 
