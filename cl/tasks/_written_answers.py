@@ -57,6 +57,10 @@ class WrittenAnswers(LanguageTask):
         """
         raise NotImplementedError
 
+    def beginning(self, asked: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Return the beginning of a prompt that stays where the prompt is too long; by default none does."""
+        return ""
+
     def as_plain_text(self, asked: Any) -> str:
         """Return what an encoder reads whose decoder writes the answer."""
         raise NotImplementedError
@@ -72,8 +76,9 @@ class WrittenAnswers(LanguageTask):
     ) -> list[Encoded]:
         """Tokenise inputs and answers.
 
-        Where both are read together, a long input loses its beginning, so that half of the length, or an answer of
-        ``max_new_tokens``, has room; a long answer loses its end. An answer without an input is read by itself.
+        Where both are read together, a long input loses what follows its `beginning`, so that half of the length, or
+        an answer of ``max_new_tokens``, has room; a long answer loses its end. An answer without an input is read by
+        itself.
 
         Args:
             rows: inputs, and answers if there are any.
@@ -99,16 +104,26 @@ class WrittenAnswers(LanguageTask):
         asked, earlier = tokenise_parts(before, tokenizer, ends=True)
         written, learned = tokenise_parts(parts[len(before) :], tokenizer, ends=True)
         room = max(max_length // 2, max_length - self.max_new_tokens)
-        asked, earlier = asked[-room:] or [first_token(tokenizer)], earlier[-room:] or [False]
+        stays = 0
+        if len(asked) > room:
+            stays = 0 if said is None else self._count_staying(said, asked, room, tokenizer)
+            resumes = stays + len(asked) - room
+            asked, earlier = asked[:stays] + asked[resumes:], earlier[:stays] + earlier[resumes:]
+        asked, earlier = asked or [first_token(tokenizer)], earlier or [False]
         left = max_length - len(asked)
         targets = [id if own else IGNORED for id, own in zip(written[:left], learned[:left], strict=True)]
         targets = targets[: max((index + 1 for index, id in enumerate(targets) if id != IGNORED), default=0)]
         positions = [len(asked) - 1 + index for index in range(len(targets))]
         if answer is not None:  # what was answered earlier is learned as well
-            turns = [index for index, own in enumerate(earlier) if own and index]
+            turns = [index for index, own in enumerate(earlier) if own and index not in (0, stays)]
             targets = [*(asked[index] for index in turns), *targets]
             positions = [*(index - 1 for index in turns), *positions]
         return Encoded(asked + written[:left], targets, list(range(len(targets))), Written(asked, positions))
+
+    def _count_staying(self, said: Any, asked: list[int], room: int, tokenizer: PreTrainedTokenizerBase) -> int:
+        """Return how many tokens of a prompt stay at its start: its `beginning`, if half of the room is enough."""
+        ids: list[int] = tokenizer(self.beginning(said, tokenizer), add_special_tokens=False)["input_ids"]
+        return len(ids) if len(ids) <= room // 2 and asked[: len(ids)] == ids else 0
 
     def _encode_apart(
         self, said: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
