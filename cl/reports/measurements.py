@@ -124,7 +124,8 @@ def describe_end_to_end(evaluation: Evaluation) -> list[str]:
 def describe_early_signs(evaluation: Evaluation) -> list[str]:
     """Return the early signs of forgetting of a language model in one line; none where they were not measured."""
     now, before = evaluation.numbers, evaluation.champion_numbers
-    words = {"nll": "of the true answers", "general_nll": "of general texts"}
+    of = "of the texts" if "bits_per_byte" in now else "of the true answers"
+    words = {"nll": of, "general_nll": "of general texts"}
     parts = [
         f"NLL {words[name]} {now[name]:.3f}" + (f" (champion {before[name]:.3f})" if name in before else "")
         for name in words
