@@ -41,18 +41,18 @@ def refused_orders(rows: pd.DataFrame, config: Config, task: Task) -> dict[str, 
     if tokenizer is None or not tokenizer.chat_template:
         return {}
     reasons: dict[tuple[str, ...], str | None] = {}
-    found = list[str | None]()
+    why = list[str | None]()
     for turns, answer in zip(rows[asked.name], rows[task.schema.answer.name], strict=True):
         if turns is None or answer is None:
-            found.append(None)
+            why.append(None)
             continue
         order = tuple(turn["role"] for turn in turns)
         if order not in reasons:
             reasons[order] = _why_refused(task, turns, answer, tokenizer)
-        found.append(reasons[order] and f"{asked.name}: {reasons[order]}")
+        why.append(reasons[order] and f"{asked.name}: {reasons[order]}")
     return {
-        reason: np.array([own == reason for own in found], dtype=bool)
-        for reason in dict.fromkeys(found)
+        reason: np.array([own == reason for own in why], dtype=bool)
+        for reason in dict.fromkeys(why)
         if reason is not None
     }
 

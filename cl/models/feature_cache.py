@@ -1,6 +1,6 @@
 """Frozen features cached on disk, shared between runs: a frozen encoder is deterministic.
 
-The tokens of every text are in the same file, those of the rows of language models in a folder beside it.
+The tokens of every text are in the same file, those of the rows of language models in a folder next to it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def digest_weights(weights: Mapping[str, Any]) -> bytes:
 
 
 TOKENS = "tokens"
-"""The folder beside a cache file with the tokens of language models."""
+"""The folder next to a cache file with the tokens of language models."""
 
 KERNELS = 2
 """Counts the changes of `cl.models.kernels` that may round a feature differently: the cache knows them apart."""
@@ -190,7 +190,7 @@ def prune_cache(path: Path) -> None:
     """Delete the features of encoders that no update will ask again, and a file larger than `MAX_BYTES`.
 
     No other process may have the file open. It does not shrink; new features take the place of those deleted. The
-    folder of tokens beside it is emptied where it is too large.
+    folder of tokens next to it is emptied where it is too large.
     """
     prune_tokens(path.with_name(TOKENS))
     if not path.exists():

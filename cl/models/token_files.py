@@ -2,7 +2,7 @@
 
 A chat template is rendered for each turn and its parts are tokenised one by one, so that a row takes longer than a bare
 text does: here it is looked up as a whole, by what it says. Of each set of rows that was not known yet there is a file
-of int32 numbers, which is written beside and renamed: a killed process leaves no half of one. The folder may be removed
+of int32 numbers, which is written under another name and renamed: a killed process leaves no half of one. The folder may be removed
 at any time.
 """
 
@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -60,13 +60,17 @@ class _File:
             return None
         return file if len(file.ends) == rows * PARTS and (not rows or file.ends[-1] == len(file.numbers)) else None
 
-    def row(self, index: int, context: Written) -> Encoded:
-        """Return a row; ``context`` is an example of its kind."""
-        places = [int(self.ends[index * PARTS - 1]) if index else 0]
-        places += self.ends[index * PARTS : (index + 1) * PARTS].tolist()
-        ids, targets, positions, prompt = (self.numbers[start:end].tolist() for start, end in pairwise(places))
-        own = replace(context, prompt=prompt, positions=positions, bytes=int(self.facts[index, 0]))
-        return Encoded(ids, targets, list(range(len(targets))), own)
+    def parts(self, index: int) -> list[np.ndarray]:
+        """Return what is stored of a row: its tokens, its targets, their positions, and the prompt."""
+        ends = self.ends[index * PARTS : (index + 1) * PARTS].tolist()
+        start = int(self.ends[index * PARTS - 1]) if index else 0
+        return [self.numbers[start:end] for start, end in pairwise([start, *ends])]
+
+    def row(self, index: int) -> Encoded:
+        """Return a row."""
+        ids, targets, positions, prompt = (part.tolist() for part in self.parts(index))
+        context = Written(prompt, positions, bytes=int(self.facts[index, 0]))
+        return Encoded(ids, targets, list(range(len(targets))), context)
 
 
 class TokenFiles:
@@ -111,7 +115,7 @@ class TokenFiles:
                 result.append(known[keys[row].tobytes()])
                 continue
             self.saved_seconds += int(files[file].facts[index, 1]) / 1e6
-            result.append(files[file].row(index, _CONTEXT))
+            result.append(files[file].row(index))
         return result
 
     def _find(self, folder: Path, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[_File]]:
@@ -121,8 +125,8 @@ class TokenFiles:
         for number, file in enumerate(files):
             if len(file.keys):
                 places = np.minimum(np.searchsorted(file.keys[:, 0], keys[:, 0]), len(file.keys) - 1)
-                found = (file.keys[places] == keys).all(1)
-                file_of[found], row_of[found] = number, places[found]
+                there = (file.keys[places] == keys).all(1)
+                file_of[there], row_of[there] = number, places[there]
         return file_of, row_of, files
 
     def _files(self, folder: Path) -> dict[str, _File]:
@@ -151,9 +155,6 @@ class TokenFiles:
                     (folder / other).unlink(missing_ok=True)
 
 
-_CONTEXT = Written([], [])
-
-
 def _parts(row: Encoded) -> list[np.ndarray]:
     parts = (row.input_ids, row.targets, row.context.positions, row.context.prompt)
     return [np.asarray(part, dtype="<i4") for part in parts]
@@ -167,15 +168,14 @@ def _join(files: Sequence[_File]) -> tuple[np.ndarray, np.ndarray, list[np.ndarr
     _, firsts = np.unique(keys, axis=0, return_index=True)  # sorted by the first half, then by the second
     parts, facts = list[np.ndarray](), list[np.ndarray]()
     for row in firsts.tolist():
-        file, place = files[owner[row]], int(index[row])
-        ends = [int(file.ends[place * PARTS - 1]) if place else 0, *file.ends[place * PARTS : (place + 1) * PARTS]]
-        parts += [np.asarray(file.numbers[start:end]) for start, end in pairwise(ends)]
-        facts.append(np.asarray(file.facts[place]))
+        file, own_row = files[owner[row]], int(index[row])
+        parts += file.parts(own_row)
+        facts.append(np.asarray(file.facts[own_row]))
     return keys[firsts], np.stack(facts), parts
 
 
 def _store(folder: Path, keys: np.ndarray, facts: np.ndarray, parts: list[np.ndarray]) -> str:
-    """Write a file beside and rename it; return its name, which follows from its rows."""
+    """Write a file under another name and rename it; return its name, which follows from its rows."""
     ends = np.cumsum([len(part) for part in parts]).astype("<i8")
     head = np.array([len(keys), FORM], dtype="<i4")
     flat = np.concatenate([head, keys.reshape(-1).view("<i4"), facts.reshape(-1), ends.view("<i4"), *parts])

@@ -71,8 +71,8 @@ class KL(Strategy):
         starts, terms = step.batch.extras.get("starts"), []
         for index in new:
             first = places[step.ids[index]].start + (0 if starts is None else int(starts[index]))
-            place = slice(first, first + len(own[index]))
-            logs, tokens = (scratch[name][place].to(own[index].device) for name in ("logs", "tokens"))
+            recorded = slice(first, first + len(own[index]))
+            logs, tokens = (scratch[name][recorded].to(own[index].device) for name in ("logs", "tokens"))
             row = divergence(logs, tokens, own[index].float().log_softmax(-1))
             terms.append(row if step.batch.weights is None else row * step.batch.weights[index])
         return self.strength * torch.cat(terms).mean()
