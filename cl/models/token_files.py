@@ -2,8 +2,8 @@
 
 A chat template is rendered for each turn and its parts are tokenised one by one, so that a row takes longer than a bare
 text does: here it is looked up as a whole, by what it says. Of each set of rows that was not known yet there is a file
-of int32 numbers, which is written under another name and renamed: a killed process leaves no half of one. The folder may
-be removed at any time.
+of int32 numbers, which is written under another name and renamed: a killed process leaves no half of one. The folder
+may be removed at any time.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from transformers import AutoModelForCausalLM
 
 import cl
 from cl import config as configuration
-from cl.commands.forget import forget_rows
 from cl.commands.gc import free_space
 from cl.commands.predict import predict_file
 from cl.commands.reproduce import reproduce_version
@@ -28,6 +27,7 @@ from cl.models.inference import answer
 from cl.models.persistence import load_learner
 from cl.serving.app import create_app
 from cl.serving.worker import ServingWorker
+from cl.stores.data.removal import remove_derived
 from cl.stores.project_folder import ProjectFolder
 from cl.stores.stores import open_stores
 from cl.tasks.language_modelling import LanguageModelling
@@ -167,18 +167,18 @@ def tokens_of(project: ProjectFolder) -> list[Path]:
     return list((project.root / ".cl" / "tokens").rglob("*.npy"))
 
 
-def test_tokens_are_kept_until_the_folder_is_emptied_or_a_row_is_forgotten(learned_twice, tmp_path) -> None:
-    for number, remove in enumerate(
-        (
-            lambda root: free_space(root, keep_last=None, keep_days=None, dry_run=False),
-            lambda root: forget_rows(root, "id == 'r1-0'", why="asked", everywhere=False, dry_run=False),
-        )
-    ):
-        project = copied(learned_twice, tmp_path / f"shop-{number}")
-        assert tokens_of(project)
-        remove(project.root)
-        assert not tokens_of(project)
-        assert len(cl.Project.open(project.root).predict(["my loan"])) == 1
+def test_tokens_are_kept_until_their_folder_is_emptied(project) -> None:
+    assert tokens_of(project)
+    free_space(project.root, keep_last=None, keep_days=None, dry_run=False)
+    assert not tokens_of(project)
+
+
+def test_what_is_derived_from_rows_that_are_forgotten_goes_with_their_tokens(tmp_path) -> None:
+    project = ProjectFolder(tmp_path)
+    (project.work / "tokens" / "setup").mkdir(parents=True)
+    (project.work / "tokens" / "setup" / "rows.npy").write_bytes(b"1")
+    remove_derived(project, [])
+    assert not (project.work / "tokens").exists()
 
 
 def test_a_stream_is_replayed(project, tmp_path) -> None:
