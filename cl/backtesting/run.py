@@ -140,7 +140,8 @@ def _run_step(config: Config, spec: RunSpec, lines: list[Line]) -> Line:
         with count_passes() as passes:
             new, trained, climb = _learn(config, spec, lines, folder, stream)
         trained_at, memory, on_gpu = time.monotonic(), peak_memory_mb(), peak_gpu_memory_mb()
-        spared_seconds, spared_rows = cache.saved_seconds + cache.tokens.saved_seconds, cache.saved_rows
+        spared_seconds = cache.saved_seconds + cache.tokens.saved_seconds + cache.token_files.saved_seconds
+        spared_rows = cache.saved_rows
         scores, classes = _score_version(config, folder, stream.rows_of, spec.experiences, upto=step)
     past = [*(experience for line in lines for experience in line.learnt), *new] if _keeps_past(config) else []
     return Line(

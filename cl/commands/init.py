@@ -16,7 +16,7 @@ from cl.errors import InputError
 from cl.stores.files import write_text
 from cl.stores.project_folder import ProjectFolder, check_path
 from cl.stores.stores import open_stores
-from cl.tasks import Capability, Schema, Task
+from cl.tasks import Capability, Task
 
 HEAD = "# What this project learns, and how; `cl config reference` prints all keys.\n\n"
 DEFAULT_TASK = "text_classification"
@@ -64,6 +64,8 @@ def template(name: str, task: str = DEFAULT_TASK) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     schema, writes = plugins.find(Task, task).schema, Capability.WRITING in plugins.find(Task, task).provides
+    measures = plugins.build(Task, task).measures_texts
+    names = [name for name in schema.names if not (measures and name == schema.answer.name)]
     defaults = configuration.parse({"task": task}, where="task")
     safe = "".join(c if c.isalnum() and c.isascii() else "-" for c in name).strip("-") or "model"
     written = safe if isinstance(read_yaml(f"name: {safe}")["name"], str) else f'"{safe}"'  # such as 2024 or null
@@ -77,18 +79,19 @@ def template(name: str, task: str = DEFAULT_TASK) -> str:
         name=written,
         task=task,
         other_tasks="         # or token_classification (BIO2 tags)" if task == DEFAULT_TASK else "",
-        columns=_columns(schema),
-        names=", ".join(["id", *schema.names]),
+        columns=_columns(names),
+        names=", ".join(["id", *names]),
+        measures=measures,
         ladder=bool(defaults.ladder),
         baseline="baseline" in [gate if isinstance(gate, str) else gate["name"] for gate in defaults.gates],
         max_length=defaults.model.max_length,
     )
 
 
-def _columns(schema: Schema) -> str:
+def _columns(names: list[str]) -> str:
     """Return the lines of ``data`` that say what the columns of a task are called."""
-    own = [f"  {name}: {name}\n" for name in schema.names if name in OWN_FIELDS]
-    others = ", ".join(f"{name}: {name}" for name in schema.names if name not in OWN_FIELDS)
+    own = [f"  {name}: {name}\n" for name in names if name in OWN_FIELDS]
+    others = ", ".join(f"{name}: {name}" for name in names if name not in OWN_FIELDS)
     return "".join(own) + (f"  # columns: {{{others}}}    # the task's column: yours\n" if others else "")
 
 

@@ -26,6 +26,7 @@ from cl.plugins import Capability
 from cl.records import Form, Training
 from cl.stores.data.experiences import RowsOf
 from cl.stores.predictions.logged_values import from_log
+from cl.tasks import Task
 from cl.training.loop import Fit, run_update
 from cl.training.pseudo_labels import completing
 from cl.training.strategies import LearningMethod, State, Strategy, TrainingData, Update, load_states
@@ -120,14 +121,17 @@ def check_distillable(teacher: Learner) -> Learner:
     Raises:
         InputError: the task cannot be distilled.
     """
-    if not LEARNABLE & teacher.task.provides:
-        tasks = {name: plugins.find("tasks", name) for name in plugins.names("tasks")}
-        supported = [name for name, task in tasks.items() if LEARNABLE & task.provides]
+    if not _can_teach(teacher.task):
+        supported = [name for name in plugins.names("tasks") if _can_teach(plugins.build(Task, name))]
         raise InputError(
-            f"task '{teacher.task.name}' cannot be distilled: it has no probabilities over labels, and writes nothing; "
-            f"tasks that can: {', '.join(supported)}"
+            f"task '{teacher.task.name}' cannot be distilled: it has neither probabilities over labels nor answers "
+            f"that are written; tasks that can: {', '.join(supported)}"
         )
     return teacher
+
+
+def _can_teach(task: Task) -> bool:
+    return bool(LEARNABLE & task.provides) and not task.measures_texts
 
 
 def _used_tokens(teacher: Learner, rows: pd.DataFrame) -> set[int]:

@@ -54,14 +54,16 @@ def check_engine(task: Any, engine: EngineSettings) -> None:
     Raises:
         ValueError: it has not.
     """
-    if engine.name != "local" and Capability.WRITING not in task.provides:
-        fitting = [
-            name for name in plugins.names("tasks") if Capability.WRITING in plugins.find("tasks", name).provides
-        ]
+    if engine.name != "local" and not _writes_answers(task):
+        fitting = [name for name in plugins.names("tasks") if _writes_answers(plugins.build("tasks", name))]
         raise ValueError(
-            f"serve.engine: task '{task.name}' writes no text, so {engine.name} has nothing to do: set it to local, or "
-            f"choose one of: {', '.join(fitting)}"
+            f"serve.engine: task '{task.name}' writes no answers, so {engine.name} has nothing to do: set it to local, "
+            f"or choose one of: {', '.join(fitting)}"
         )
+
+
+def _writes_answers(task: Any) -> bool:
+    return Capability.WRITING in task.provides and not task.measures_texts
 
 
 def check_uses(task: Any, data: DataSettings, training: TrainingSettings, pipeline: PipelineSettings) -> None:

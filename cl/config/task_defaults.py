@@ -19,7 +19,10 @@ def with_defaults_of_task(raw: Any) -> Any:
         task = plugins.build("tasks", raw.get("task", "text_classification"))
     except (UnknownPluginError, PluginError, ValidationError):
         return raw  # its field says what is wrong
-    return {**raw, **{name: _below(raw.get(name), section) for name, section in task.defaults.items()}}
+    sections = {name: _below(raw.get(name), section) for name, section in task.defaults.items() if name != "strategy"}
+    if "strategy" in task.defaults:
+        sections["strategy"] = _in_place_of(raw.get("strategy"), task.defaults["strategy"])
+    return {**raw, **sections}
 
 
 def _below(own: Any, defaults: Mapping[str, Any]) -> Any:
@@ -29,3 +32,14 @@ def _below(own: Any, defaults: Mapping[str, Any]) -> Any:
     {'name': 'own', 'max_length': 256}
     """
     return own if own is not None and not isinstance(own, dict) else {**defaults, **(own or {})}
+
+
+def _in_place_of(own: Any, usual: Mapping[str, Any]) -> Any:
+    """Return the entry of a strategy: the usual one with what a configuration says of it, or another one as it is.
+
+    >>> _in_place_of("replay", {"name": "replay", "ratio": 0.05}), _in_place_of("ewc", {"name": "replay"})
+    ({'name': 'replay', 'ratio': 0.05}, 'ewc')
+    """
+    if own is None or own == usual["name"]:
+        return dict(usual)
+    return {**usual, **own} if isinstance(own, dict) and own.get("name") == usual["name"] else own

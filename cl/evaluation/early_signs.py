@@ -8,6 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
+from cl.models.blocks import cut_into_blocks
 from cl.models.generation import ROWS_AT_ONCE, read_answers
 from cl.models.learner import Learner
 from cl.tasks import IGNORED
@@ -39,7 +40,8 @@ def measure_divergence(champion: Learner, challenger: Learner, new: Sequence[pd.
     if not (new and champion.writes and challenger.writes):
         return {}
     rows = pd.concat(new)
-    before, now = champion.encode(rows), challenger.encode(rows)
+    longest = min(learner.settings.max_length for learner in (champion, challenger))
+    before, now = (cut_into_blocks(learner.encode(rows), longest)[0] for learner in (champion, challenger))
     if [(row.input_ids, row.targets) for row in before] != [(row.input_ids, row.targets) for row in now]:
         return {}
     total, counted = 0.0, 0

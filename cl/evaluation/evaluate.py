@@ -100,7 +100,8 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         who: answer_tests(path, tests, held_out.answering, stored=stored if who == CHAMPION else None)
         for who, path in folders.items()
     }
-    if answers[CHALLENGER].learner.task.reads_answers:
+    task = answers[CHALLENGER].learner.task
+    if task.reads_answers and not task.measures_texts:
         answers[CHALLENGER] = _write_few(answers[CHALLENGER], tests, config.evaluation.smoke_rows)
     now, before = answers[CHALLENGER].scores, answers[CHAMPION].scores if CHAMPION in answers else []
     newest = held_out.experiences[-1]
@@ -126,7 +127,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
         numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], new)
     control = _measure_control(candidates.control, tests, now) if candidates.control is not None else None
     return Evaluation(
-        metric=answers[CHALLENGER].learner.task.score_name,
+        metric=task.score_name,
         challenger=now,
         champion=before,
         accuracy=mean_score(now),

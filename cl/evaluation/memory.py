@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cl.models.blocks import in_blocks
 from cl.models.inference import BATCH_SIZE
 from cl.models.learner import Learner
 
@@ -43,7 +44,7 @@ def _peak_bytes(learner: Learner, rows: pd.DataFrame) -> int:
         return 0
     learner = replace(learner, graph=None)
     learner.eval_mode()
-    encoded = learner.encode(rows)
+    encoded = in_blocks(learner, rows, learner.encode(rows))[1][: len(rows)]
     (batch,) = learner.batches(encoded, None)
     with torch.no_grad(), Living() as living:
         learner.logits(batch)

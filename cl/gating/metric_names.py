@@ -11,6 +11,7 @@ LOWER_IS_BETTER = {
     "ece": True,
     "brier": True,
     "nll": True,
+    "bits_per_byte": True,
     "general_nll": True,
     **{f"share_{fault}": True for fault in FAULTS},
     "kl_from_champion": True,
@@ -43,6 +44,7 @@ PER_ROW_METRICS = ("score", "brier", "forgetting")
 NO_SHARES = {
     "brier",
     "nll",
+    "bits_per_byte",
     "general_nll",
     "kl_from_champion",
     "latency_p50_ms",

@@ -20,6 +20,7 @@ from cl.ingestion.conversations import split_conversations
 from cl.ingestion.former_labels import under_todays_names
 from cl.ingestion.internal_columns import SPLIT, UNANSWERED, UNPLACED, UNREADABLE, InternalColumn
 from cl.ingestion.periods import as_iso, split_into_periods
+from cl.ingestion.role_orders import refused_orders
 from cl.ingestion.sources import SPLIT_NAMES
 from cl.ingestion.values import (
     as_label,
@@ -93,7 +94,7 @@ def check_rows(
     rows, composed = _compose(_canonical_frame(chunk, config, read | _further_columns(chunk, config)), task.schema)
     answer = task.schema.answer
     rows, ended = under_todays_names(rows, answer, changed)
-    problems[answer.name] |= ended
+    problems[answer.name] |= ended | refused_orders(rows, config, task)
     reasons = _find_reasons(rows, chunk, config, task.schema, problems)
     broken = np.array([reason is not None for reason in reasons], dtype=bool)
     good = rows[~broken]

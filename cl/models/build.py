@@ -62,6 +62,11 @@ def new_language_learner(config: Config, task: Task) -> LanguageLearner:
     if settings.windows is not None:
         raise ConfigError("model.windows: a language model reads a prompt as a whole: set it to null")
     model, base = load_base(settings.name, "float32" if settings.dtype == "float32" else "auto")
+    if task.measures_texts and model.config.is_encoder_decoder:
+        raise ConfigError(
+            f"model.name: '{settings.name}' has a decoder of its own, which task '{task.name}' cannot train: "
+            "name a causal model, such as smollm2"
+        )
     tokenizer = load_tokenizer(settings.name)
     fit_pair(settings.name, model, tokenizer, split_words=False)
     settings = fit_max_length(settings, model, tokenizer)

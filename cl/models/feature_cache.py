@@ -1,6 +1,6 @@
 """Frozen features cached on disk, shared between runs: a frozen encoder is deterministic.
 
-The tokens of every text are in the same file.
+The tokens of every text are in the same file, those of the rows of language models in a folder next to it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from cl.models.token_cache import TokenStore
+from cl.models.token_files import TokenFiles, prune_tokens
 from cl.models.windows import Windows
 from cl.tasks import Encoded
 
@@ -57,6 +58,9 @@ def digest_weights(weights: Mapping[str, Any]) -> bytes:
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.digest()
 
+
+TOKENS = "tokens"
+"""The folder next to a cache file with the tokens of language models."""
 
 KERNELS = 2
 """Counts the changes of `cl.models.kernels` that may round a feature differently: the cache knows them apart."""
@@ -95,6 +99,7 @@ class FeatureCache:
         self._digests: WeakKeyDictionary[nn.Module, _Digest] = WeakKeyDictionary()
         self._used: set[bytes] = set()
         self.tokens = TokenStore(self._database)
+        self.token_files = TokenFiles(path.with_name(TOKENS))
         self.saved_seconds = 0.0
         self.saved_rows = 0
 
@@ -184,8 +189,10 @@ CURRENT: ContextVar[FeatureCache | None] = ContextVar("CURRENT", default=None)
 def prune_cache(path: Path) -> None:
     """Delete the features of encoders that no update will ask again, and a file larger than `MAX_BYTES`.
 
-    No other process may have the file open. It does not shrink; new features take the place of those deleted.
+    No other process may have the file open. It does not shrink; new features take the place of those deleted. The
+    folder of tokens next to it is emptied where it is too large.
     """
+    prune_tokens(path.with_name(TOKENS))
     if not path.exists():
         return
     if path.stat().st_size > MAX_BYTES:

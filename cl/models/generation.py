@@ -12,9 +12,10 @@ from transformers import GenerationConfig
 
 from cl.models.answers import Answers
 from cl.models.batching import batch_by_length
+from cl.models.blocks import cut_into_blocks
 from cl.models.learner import Learner
 from cl.process.progress import meter
-from cl.tasks import IGNORED, Encoded, Prediction, RatedText
+from cl.tasks import IGNORED, Encoded, Prediction, Task
 
 ROWS_AT_ONCE = 8
 """Rows of a batch: each position has a probability for every token of a large vocabulary."""
@@ -46,8 +47,9 @@ def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
     """
     encoded = learner.encode(rows)
     read = read_answers(learner, encoded)
-    if learner.task.reads_answers and learner.task.schema.answer.name in rows:
-        predictions = rate(read)
+    task = learner.task
+    if task.measures_texts or (task.reads_answers and task.schema.answer.name in rows):
+        predictions = rate(task, encoded, read)
     else:
         predictions = write(learner, encoded)
     nothing = np.zeros((len(encoded), 0), dtype=np.float32)
@@ -57,23 +59,28 @@ def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
 @torch.inference_mode()
 def read_answers(learner: Learner, encoded: list[Encoded]) -> ReadAnswers:
     """Run a model over prompts with their true answers: one pass, where writing takes one for each token."""
-    brier, losses, loss, counted = np.zeros(len(encoded)), np.zeros(len(encoded)), 0.0, 0
-    for batch, (logits,) in learner.run(encoded, batch_size=ROWS_AT_ONCE):
+    blocks, rows = cut_into_blocks(encoded, learner.settings.max_length)
+    brier, losses, tokens = np.zeros((3, len(encoded)))
+    loss, counted = 0.0, 0
+    for batch, (logits,) in learner.run(blocks, batch_size=ROWS_AT_ONCE):
         known = batch.targets != IGNORED
         logs = logits.float().log_softmax(-1)
         own = logs.gather(-1, batch.targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         loss -= float(own[known].sum())
         counted += int(known.sum())
         distances = logs.exp().square().sum(-1) + 1 - 2 * own.exp()
-        lengths = known.sum(1).clamp(min=1)
-        brier[batch.rows] = ((distances * known).sum(1) / lengths).cpu().numpy()
-        losses[batch.rows] = (-(own * known).sum(1) / lengths).cpu().numpy()
-    return ReadAnswers(loss / counted if counted else math.nan, losses, brier)
+        own_rows = [rows[block] for block in batch.rows]
+        sums = ((brier, (distances * known).sum(1)), (losses, -(own * known).sum(1)), (tokens, known.sum(1)))
+        for total, part in sums:
+            np.add.at(total, own_rows, part.cpu().numpy())
+    lengths = np.maximum(tokens, 1).astype(np.float32)
+    means = [(total.astype(np.float32) / lengths).astype(float) for total in (losses, brier)]
+    return ReadAnswers(loss / counted if counted else math.nan, *means)
 
 
-def rate(read: ReadAnswers) -> list[Prediction]:
-    """Return blank answers that know how probable the true ones are; that is their confidence, too."""
-    return [Prediction(RatedText("", float(loss)), math.exp(-loss)) for loss in read.losses]
+def rate(task: Task, encoded: list[Encoded], read: ReadAnswers) -> list[Prediction]:
+    """Return what a task answers to rows that were read: how probable the true answers, or the texts, are."""
+    return [task.rate(row, float(loss)) for row, loss in zip(encoded, read.losses, strict=True)]
 
 
 @torch.inference_mode()

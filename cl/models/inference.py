@@ -202,6 +202,8 @@ def require_finite(version: str, probabilities: np.ndarray | Sequence[float]) ->
 
 def count_cut(learner: Learner, rows: pd.DataFrame) -> int:
     """Return how many rows are longer than a learner reads; only those with enough letters are tokenised for it."""
+    if learner.task.measures_texts:
+        return 0  # they are read in blocks
     long = rows[learner.task.texts(rows).map(lambda text: 2 * len(text.encode()) + 8 > learner.longest).astype(bool)]
     return sum(len(row.input_ids) > learner.longest for row in learner.encode_further(long, 1))
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
+from cl import __version__
+from cl.models.feature_cache import CURRENT
 from cl.models.learner import Learner
 from cl.models.packing import AttentionWithinRows, PackedRows, can_pack
+from cl.models.token_cache import tokenizer_digest
+from cl.models.token_files import FORM
 from cl.tasks import IGNORED, Batch, Encoded
 
 POSITIONS = "positions"
@@ -48,13 +54,16 @@ class LanguageLearner(Learner):
         No keys and values are cached: what is packed or padded would be attended to. Packed, the logits of places
         without a target are 0.
         """
+        logits: torch.Tensor
         with self.in_own_format():
-            if self.has_decoder:
+            if batch.input_ids.shape[1] > self.settings.max_length and self.task.measures_texts:
+                logits = self._logits_of_blocks(batch)
+            elif self.has_decoder:
                 ids = self.encoder.prepare_decoder_input_ids_from_labels(labels=batch.targets)  # type: ignore[operator]
                 out = self.encoder(
                     input_ids=batch.input_ids, attention_mask=batch.mask, decoder_input_ids=ids, use_cache=False
                 )
-                logits: torch.Tensor = out.logits
+                logits = out.logits
             elif packed and can_pack(self.encoder, batch.input_ids.shape[1]):
                 logits = self._packed_logits(batch)
             else:
@@ -63,6 +72,19 @@ class LanguageLearner(Learner):
                     out = self.encoder(input_ids=batch.input_ids, attention_mask=batch.mask, use_cache=False)
                 logits = out.logits
         return [logits.float() if self.settings.dtype == "bfloat16" else logits]
+
+    def _logits_of_blocks(self, batch: Batch) -> torch.Tensor:
+        """Return the logits of texts that are longer than the model reads: each block is read by itself."""
+        rows, length = batch.input_ids.shape
+        size = self.settings.max_length
+        ids, mask = (
+            torch.nn.functional.pad(part, (0, -length % size)).view(-1, size) for part in (batch.input_ids, batch.mask)
+        )
+        real = mask.any(1)
+        own = self.encoder(input_ids=ids[real], attention_mask=mask[real], use_cache=False).logits
+        logits: torch.Tensor = own.new_zeros(len(ids), size, own.shape[-1])
+        logits[real] = own
+        return logits.view(rows, -1, own.shape[-1])[:, : batch.targets.shape[1]]
 
     def _packed_logits(self, batch: Batch) -> torch.Tensor:
         """Return the logits of a batch whose rows are read end to end, and written where they have a target."""
@@ -93,5 +115,27 @@ class LanguageLearner(Learner):
             handle.remove()
 
     def _encode(self, rows: object, tokenizer: object, *, max_length: int) -> list[Encoded]:
-        apart = {"apart": self.has_decoder}
-        return self.task.encode(rows, self.tokenizer, self.labels, max_length=max_length, **apart)
+        def make(rows: object) -> list[Encoded]:
+            apart = {"apart": self.has_decoder}
+            return self.task.encode(rows, self.tokenizer, self.labels, max_length=max_length, **apart)
+
+        cache = CURRENT.get()
+        if cache is None or max_length != self.longest or not getattr(self.tokenizer, "is_fast", False):
+            return make(rows)
+        return cache.token_files.encode(self._setup(), rows, self.task.schema.names, make)
+
+    def _setup(self) -> bytes:
+        """Return a hash of all that decides the tokens of a row but the row."""
+        tokenizer = self.tokenizer
+        said = [
+            __version__,
+            FORM,
+            self.task.name,
+            self.task.model_dump(mode="json"),
+            self.longest,
+            self.has_decoder,
+            getattr(tokenizer, "chat_template", None),
+            {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        ]
+        rules = json.dumps(said, sort_keys=True, default=str).encode()
+        return hashlib.sha256(tokenizer_digest(tokenizer) + rules).digest()

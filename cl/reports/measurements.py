@@ -21,6 +21,7 @@ WORDS = {
     "ece": "calibration error (ECE)",
     "brier": "Brier score",
     "nll": "negative log-likelihood of the true answers, nats per token",
+    "bits_per_byte": "bits for a byte of the texts",
     "general_nll": "negative log-likelihood of general texts, nats per token",
     "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
     **{f"share_{fault}": f"share of the answers that {words}" for fault, words in FAULTS.items()},
@@ -123,7 +124,8 @@ def describe_end_to_end(evaluation: Evaluation) -> list[str]:
 def describe_early_signs(evaluation: Evaluation) -> list[str]:
     """Return the early signs of forgetting of a language model in one line; none where they were not measured."""
     now, before = evaluation.numbers, evaluation.champion_numbers
-    words = {"nll": "of the true answers", "general_nll": "of general texts"}
+    of = "of the texts" if "bits_per_byte" in now else "of the true answers"
+    words = {"nll": of, "general_nll": "of general texts"}
     parts = [
         f"NLL {words[name]} {now[name]:.3f}" + (f" (champion {before[name]:.3f})" if name in before else "")
         for name in words
@@ -131,7 +133,11 @@ def describe_early_signs(evaluation: Evaluation) -> list[str]:
     ]
     if (divergence := now.get("kl_from_champion")) is not None:
         parts.append(f"KL from the champion on new prompts {divergence:.3f}")
-    return [f"{', '.join(parts)} nats per token"] if parts else []
+    line = [f"{', '.join(parts)} nats per token"] if parts else []
+    if (bits := now.get("bits_per_byte")) is not None:
+        known = before.get("bits_per_byte")
+        line.append(f"{bits:.4f} bits per byte" + ("" if known is None else f" (champion {known:.4f})"))
+    return ["; ".join(line)] if line else []
 
 
 def describe_faults(evaluation: Evaluation) -> list[str]:

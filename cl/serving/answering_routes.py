@@ -115,6 +115,8 @@ async def _store_feedback(service: ServingWorker, body: Any) -> FeedbackResponse
         known = known_labels(kind, answer, champion.labels, champion.former_labels)
         check_feedback_label(kind, answer, known, new_labels=service.config.serve.new_labels, confirmed=body.new_label)
     thumb = getattr(body, "thumb", None)
+    if service.task.measures_texts and thumb is None:
+        raise RequestError(422, f"{schema.answer_field} is measured, no answer; a thumb up learns the text")
     if thumb is None:
         await service.answering.feedback(body.id, answer)
     elif not await service.answering.thumb(body.id, thumb):

@@ -14,7 +14,7 @@ import torch
 
 from cl.models.closed_form_head import ClosedFormHead
 from cl.models.frozen_features import feature_reader, reads_bfloat16
-from cl.models.generation import write
+from cl.models.generation import rate, read_answers, write
 from cl.models.inference import require_finite
 from cl.models.learner import Learner
 from cl.models.low_rank import LowRankUpdate, row_updates
@@ -83,8 +83,10 @@ class ServedModel:
             UnservableError: a probability is not finite.
         """
         if self.learner.writes:
+            learner, reads = self.learner, self.learner.task.measures_texts
             with row_updates([self.update]):
-                return [self._written(prediction) for prediction in write(self.learner, encoded)]
+                predictions = rate(learner.task, encoded, read_answers(learner, encoded)) if reads else None
+                return [self._written(prediction) for prediction in predictions or write(learner, encoded)]
         head = self.learner.head
         outputs = (
             self._run_closed_form(head, encoded) if isinstance(head, ClosedFormHead) else self._run_trained(encoded)

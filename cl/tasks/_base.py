@@ -240,6 +240,24 @@ class Task(Plugin):
         return False
 
     @property
+    def measures_texts(self) -> bool:
+        """Whether rows bring no answer: a model says how probable it holds their texts."""
+        return False
+
+    def rate(self, encoded: Encoded, loss: float) -> Prediction:
+        """Return the answer to a row that a language model has read, not written.
+
+        Args:
+            encoded: the row.
+            loss: the mean negative log-likelihood of its targets, in nats.
+        """
+        raise NotImplementedError
+
+    def general_rows(self, texts: list[str]) -> pd.DataFrame:
+        """Return general texts as rows that a language model learns as they are."""
+        raise NotImplementedError
+
+    @property
     def most_new_tokens(self) -> int:
         """The most tokens of an answer that a model writes; 0: its answers are not written."""
         return 0

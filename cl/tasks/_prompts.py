@@ -133,6 +133,23 @@ def parts_of(
     return render_chat(messages, tokenizer)
 
 
+def system_beginning(content: str, tokenizer: PreTrainedTokenizerBase, *, template: Template, plain: str) -> str:
+    """Return the text with which a prompt under a system turn begins; empty: a template has no such turn of its own.
+
+    Args:
+        content: of the system turn.
+        tokenizer: of the model.
+        template: as for `parts_of`.
+        plain: the beginning where there is no chat template.
+    """
+    if template == "plain" or not getattr(tokenizer, "chat_template", None):
+        return plain
+    try:
+        return _render([{"role": "system", "content": content}], tokenizer)
+    except ConfigError:
+        return ""
+
+
 def conversation_parts(
     messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, template: Template
 ) -> list[PromptPart]:

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from cl.tasks import IGNORED, Capability, Encoded, Schema, Task
+from cl.tasks import IGNORED, Encoded, Schema
+from cl.tasks._language_task import LanguageTask, Written, first_token, general_ids
 from cl.tasks._prompts import PromptPart, Template, tokenise_parts
 from cl.tasks._text_scores import CORPUS_SCORES, TEXT_SCORES, likelihood
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    import torch
     from transformers import PreTrainedTokenizerBase
 
-
-ANSWER = "text"
-"""The only label of what a model writes."""
 _SCORES = {**TEXT_SCORES, "likelihood": likelihood}
 
 
-class WrittenAnswers(Task):
+class WrittenAnswers(LanguageTask):
     """Base of the tasks whose answer is a text: its loss is that of the tokens that a row's parts have learned."""
 
     schema: ClassVar[Schema]
-    provides: ClassVar[frozenset[Capability]] = frozenset({Capability.WRITING})
     row_metric: ClassVar[str] = "likeness of an answer to the true one"
-    solver: ClassVar[dict[str, Any] | None] = None
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "model": {"name": "smollm2", "max_length": 256, "tuning": {"name": "lora", "rank": 10, "alpha": 20.0}},
-        "training": {"batch_size": 8},
-        "drift": {"max_rows": 200, "reference_rows": 200},
-        "distil": {"student": {"layers": None, "vocabulary": None}},
-        "evaluation": {
-            "max_rows": 200,
-            "robustness": [],
-            "latency_calls": 3,
-            "throughput_rows": 8,
-        },
-    }
 
     metric: Literal["chrf", "bleu", "rouge_l", "exact_match", "f1", "nll"] = Field(  # type: ignore[misc]
         "chrf",
@@ -55,7 +36,6 @@ class WrittenAnswers(Task):
         description="How prompts and answers are put: chat: by the chat template of the tokenizer; plain: as they are; "
         "auto: chat where there is one",
     )
-    max_new_tokens: int = Field(64, ge=1, le=4096, description="Most tokens of an answer")
 
     @property
     def score_name(self) -> str:
@@ -67,15 +47,6 @@ class WrittenAnswers(Task):
         """Whether rows are scored by how probable the model holds the true answer, and not by what it writes."""
         return self.metric == "nll"
 
-    @property
-    def most_new_tokens(self) -> int:
-        """The most tokens of an answer."""
-        return self.max_new_tokens
-
-    def labels(self, rows: pd.DataFrame) -> list[str]:
-        """Return the name of what a model can answer."""
-        return [ANSWER]
-
     def parts(self, asked: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase) -> list[PromptPart]:
         """Return a row as a model reads and writes it, in parts, of which the last is the answer if there is one.
 
@@ -85,6 +56,10 @@ class WrittenAnswers(Task):
             tokenizer: of the model.
         """
         raise NotImplementedError
+
+    def beginning(self, asked: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Return the beginning of a prompt that stays where the prompt is too long; by default none does."""
+        return ""
 
     def as_plain_text(self, asked: Any) -> str:
         """Return what an encoder reads whose decoder writes the answer."""
@@ -101,8 +76,9 @@ class WrittenAnswers(Task):
     ) -> list[Encoded]:
         """Tokenise inputs and answers.
 
-        Where both are read together, a long input loses its beginning, so that half of the length, or an answer of
-        ``max_new_tokens``, has room; a long answer loses its end.
+        Where both are read together, a long input loses what follows its `beginning`, so that half of the length, or
+        an answer of ``max_new_tokens``, has room; a long answer loses its end. An answer without an input is read by
+        itself.
 
         Args:
             rows: inputs, and answers if there are any.
@@ -122,51 +98,53 @@ class WrittenAnswers(Task):
     def _encode_together(
         self, said: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> Encoded:
-        parts = self.parts(said, answer, tokenizer)
+        alone = [PromptPart("", False), PromptPart(answer or "", True)]
+        parts = alone if said is None else self.parts(said, answer, tokenizer)
         before = parts if answer is None else parts[:-1]
         asked, earlier = tokenise_parts(before, tokenizer, ends=True)
         written, learned = tokenise_parts(parts[len(before) :], tokenizer, ends=True)
         room = max(max_length // 2, max_length - self.max_new_tokens)
-        asked, earlier = asked[-room:] or [_first_token(tokenizer)], earlier[-room:] or [False]
+        stays = 0
+        if len(asked) > room:
+            stays = 0 if said is None else self._count_staying(said, asked, room, tokenizer)
+            resumes = stays + len(asked) - room
+            asked, earlier = asked[:stays] + asked[resumes:], earlier[:stays] + earlier[resumes:]
+        asked, earlier = asked or [first_token(tokenizer)], earlier or [False]
         left = max_length - len(asked)
         targets = [id if own else IGNORED for id, own in zip(written[:left], learned[:left], strict=True)]
         targets = targets[: max((index + 1 for index, id in enumerate(targets) if id != IGNORED), default=0)]
         positions = [len(asked) - 1 + index for index in range(len(targets))]
         if answer is not None:  # what was answered earlier is learned as well
-            turns = [index for index, own in enumerate(earlier) if own and index]
+            turns = [index for index, own in enumerate(earlier) if own and index not in (0, stays)]
             targets = [*(asked[index] for index in turns), *targets]
             positions = [*(index - 1 for index in turns), *positions]
-        return Encoded(asked + written[:left], targets, list(range(len(targets))), _Written(asked, positions))
+        return Encoded(asked + written[:left], targets, list(range(len(targets))), Written(asked, positions))
+
+    def _count_staying(self, said: Any, asked: list[int], room: int, tokenizer: PreTrainedTokenizerBase) -> int:
+        """Return how many tokens of a prompt stay at its start: its `beginning`, if half of the room is enough."""
+        ids: list[int] = tokenizer(self.beginning(said, tokenizer), add_special_tokens=False)["input_ids"]
+        return len(ids) if len(ids) <= room // 2 and asked[: len(ids)] == ids else 0
 
     def _encode_apart(
         self, said: Any, answer: str | None, tokenizer: PreTrainedTokenizerBase, max_length: int
     ) -> Encoded:
-        ids: list[int] = tokenizer(self.as_plain_text(said), truncation=True, max_length=max_length)["input_ids"]
-        ids = ids or [_first_token(tokenizer)]
+        asked = "" if said is None else self.as_plain_text(said)
+        ids: list[int] = tokenizer(asked, truncation=True, max_length=max_length)["input_ids"]
+        ids = ids or [first_token(tokenizer)]
         if answer is None:
-            return Encoded(ids, [], [], _Written(ids, []))
+            return Encoded(ids, [], [], Written(ids, []))
         targets: list[int] = tokenizer(text_target=answer, add_special_tokens=False)["input_ids"]
         targets = [*targets, tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else targets
         targets = targets[:max_length]
-        return Encoded(ids, targets, list(range(len(targets))), _Written(ids, [0] * len(targets)))
+        return Encoded(ids, targets, list(range(len(targets))), Written(ids, [0] * len(targets)))
 
-    def targets(self, batch: list[Encoded], length: int) -> torch.Tensor:
-        """Return the tokens of the answers (rows, targets), -100 where a shorter one has ended."""
-        import torch
+    def general_rows(self, texts: list[str]) -> pd.DataFrame:
+        """Return the texts as answers without an input, under ids of their own."""
+        import pandas as pd
 
-        most = max(1, *(len(row.targets) for row in batch))
-        return torch.tensor([row.targets + [IGNORED] * (most - len(row.targets)) for row in batch])
-
-    def extras(self, batch: list[Encoded], length: int) -> dict[str, torch.Tensor]:
-        """Return ``positions`` (rows, targets): after which token of the row each token of the answer is written."""
-        import torch
-
-        most = max(1, *(len(row.targets) for row in batch))
-        return {
-            "positions": torch.tensor(
-                [row.context.positions + [0] * (most - len(row.context.positions)) for row in batch]
-            )
-        }
+        nothing = pd.Series([None] * len(texts), dtype=object)
+        columns = {self.schema.input_names[0]: nothing, self.schema.answer.name: texts}
+        return pd.DataFrame({"id": general_ids(texts), **columns})
 
     def row_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> np.ndarray:
         """Return the score of each answer by the task's metric."""
@@ -193,42 +171,6 @@ class WrittenAnswers(Task):
         together = CORPUS_SCORES.get(self.metric)
         return scores if together is None else {**scores, f"corpus_{self.metric}": together(truths, predictions)}
 
-    def class_scores(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
-        """Return nothing: rows have no classes."""
-        return {}
-
-    def per_class(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, dict[str, float]]:
-        """Return nothing: rows have no classes."""
-        return {}
-
-    def classes(self, rows: pd.DataFrame) -> pd.Series:
-        """Return the same class for each row: what was written is no class."""
-        import pandas as pd
-
-        return pd.Series(ANSWER, index=rows.index, dtype=object)
-
-    def class_names(self, labels: list[str]) -> list[str]:
-        """Return the class of all rows."""
-        return [ANSWER]
-
-    def scored_classes(self, labels: list[str]) -> list[str]:
-        """Return nothing: rows have no classes to score."""
-        return []
-
     def read_described(self, described: str) -> Any:
         """Return the answer."""
         return described
-
-
-@dataclass(frozen=True)
-class _Written:
-    """The tokens of a row's prompt, and after which position each token of the answer is written."""
-
-    prompt: list[int]
-    positions: list[int]
-
-
-def _first_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the token that stands for a prompt of which the tokenizer leaves nothing."""
-    named = (getattr(tokenizer, f"{kind}_token_id", None) for kind in ("bos", "eos", "unk", "pad"))
-    return next(int(id) for id in named if id is not None)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cl.tasks import Column, Schema, ValueKind, as_one_line
 from cl.tasks._conversations import as_turns
-from cl.tasks._prompts import ASSISTANT, Message, PromptPart, conversation_parts
+from cl.tasks._prompts import ASSISTANT, Message, PromptPart, conversation_parts, system_beginning
 from cl.tasks._written_answers import WrittenAnswers
 
 if TYPE_CHECKING:
@@ -59,6 +59,14 @@ class Dialogue(WrittenAnswers):
         if self.learned_turns == "all":
             return parts
         return [*(PromptPart(part.text, False) for part in parts[:-1]), parts[-1]]
+
+    def beginning(self, asked: Any, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Return the system turn, if the conversation has one."""
+        first = self._turns(asked)[0]
+        if first["role"] != "system":
+            return ""
+        content = first["content"]
+        return system_beginning(content, tokenizer, template=self.template, plain=f"system: {content}\n")
 
     def as_plain_text(self, asked: Any) -> str:
         """Return a line for each turn."""

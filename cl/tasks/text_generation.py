@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from cl.tasks import Column, Schema, ValueKind
-from cl.tasks._prompts import PromptPart, parts_of
+from cl.tasks._prompts import PromptPart, parts_of, system_beginning
 from cl.tasks._written_answers import WrittenAnswers
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class TextGeneration(WrittenAnswers):
     def parts(self, asked: str, answer: str | None, tokenizer: PreTrainedTokenizerBase) -> list[PromptPart]:
         """Return the prompt, and the answer, which is learned."""
         return parts_of(asked, answer, tokenizer, template=self.template, instruction=self.instruction)
+
+    def beginning(self, asked: str, tokenizer: PreTrainedTokenizerBase) -> str:
+        """Return the instruction, if there is one."""
+        said = self.instruction
+        return said and system_beginning(said, tokenizer, template=self.template, plain=f"{said}\n")
 
     def as_plain_text(self, asked: str) -> str:
         """Return the prompt after the instruction."""

@@ -18,6 +18,7 @@ import torch
 from cl.config import TrainingSettings
 from cl.errors import DivergedError, InputError
 from cl.models.batching import batch_by_cost, collate, shuffled_batches
+from cl.models.blocks import in_blocks
 from cl.models.build import freeze_all_but_tuned
 from cl.models.half_weights import HalfWeights
 from cl.models.inference import choose_thresholds, score_rows
@@ -153,7 +154,7 @@ def fit(
     if rows.empty:
         raise InputError("there is no row to train on: the strategy chooses none; give its buffer more rows or bytes")
     most_steps = settings.steps or sys.maxsize
-    expected = min(settings.epochs * _count_steps(rows, tokens, settings), most_steps)
+    expected = min(settings.epochs * _count_steps(learner, rows, tokens, settings), most_steps)
     schedule = make_schedule(optimiser, expected, settings)
     run = TrainingRun(
         learner, optimiser, schedule, lesson.rng, [update for _, update in strategies], BestEpoch(learner)
@@ -173,6 +174,7 @@ def fit(
             encoded = tokens.encode(rows)
             if augmentation:
                 encoded = augmentation.encode(rows, encoded, lesson.rng)
+            rows, encoded = in_blocks(learner, rows, encoded)
             progress.losses.append(
                 train_epoch(run, strategies, encoded, rows, settings, steps, most_steps, halves, checkpoint)
             )
@@ -334,11 +336,13 @@ def _epoch_rows(strategies: Strategies, lesson: TrainingData) -> tuple[pd.DataFr
     return rows, len(rows) - len(chosen)
 
 
-def _count_steps(rows: pd.DataFrame, tokens: TokenCache, settings: TrainingSettings) -> int:
+def _count_steps(learner: Learner, rows: pd.DataFrame, tokens: TokenCache, settings: TrainingSettings) -> int:
     """Return the steps of an epoch; of batches by tokens there may be a few more or less, depending on their order."""
+    if settings.batch_tokens is not None or learner.task.measures_texts:
+        rows, encoded = in_blocks(learner, rows, tokens.encode(rows))
     batches = math.ceil(len(rows) / settings.batch_size)
     if settings.batch_tokens is not None:
-        lengths = [len(row.input_ids) for row in tokens.encode(rows)]
+        lengths = [len(row.input_ids) for row in encoded]
         batches = len(batch_by_cost(lengths, lengths, settings.batch_tokens))
     return math.ceil(batches / settings.accumulate)
 

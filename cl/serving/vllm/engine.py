@@ -12,7 +12,8 @@ from typing import Any
 from cl.config.serving import Batching, Writing
 from cl.models.grammar import AnswerForm, FormError
 from cl.serving.batching.batcher import COPIED_ROWS, COPIES_WAITING, accept_always
-from cl.serving.traffic_split import TrafficSplit
+from cl.serving.served_model import ServedModel
+from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
 from cl.serving.vllm.client import Chunk, VllmClient, VllmError
 from cl.serving.vllm.versions import VllmVersions
 from cl.serving.writing.groups import Progress, TimeLimitError
@@ -68,6 +69,9 @@ class VllmEngine(Writer):
         """Close what `run` does not."""
         self._tokenising.shutdown(wait=True, cancel_futures=True)
         self._client.close()
+
+    async def _measure(self, values: list[Any], role: Role, loaded: ServedModel) -> RequestAnswer:
+        raise AssertionError("the configuration refuses such tasks")
 
     def _queue(self, request: WritingRequest) -> WritingRequest:
         self._versions.begin(request.loaded.version)

@@ -7,6 +7,7 @@ in a thread that leaves the event loop free.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -16,12 +17,15 @@ from typing import Any
 from cl.config.serving import Batching, Writing
 from cl.models.decoding import Decoding
 from cl.models.grammar import AnswerForm, Matchers
-from cl.serving.batching.batcher import COPIED_ROWS, COPIES_WAITING, accept_always
+from cl.serving.batching.batcher import COPIED_ROWS, COPIES_WAITING, InferenceError, accept_always
 from cl.serving.batching.queue import characters_in
-from cl.serving.traffic_split import Role, TrafficSplit
+from cl.serving.served_model import RowAnswer, ServedModel
+from cl.serving.traffic_split import RequestAnswer, Role, TrafficSplit
 from cl.serving.writing.groups import Progress, TimeLimitError, WritingGroup
 from cl.serving.writing.rows import WritingRequest, WrittenRow
 from cl.serving.writing.writer import OpenAnswer, Writer
+
+log = logging.getLogger(__name__)
 
 CHARACTERS = 4_096
 """Most characters of prompts that are read between two steps, but for a single longer one: the others wait for it."""
@@ -55,6 +59,17 @@ class WritingEngine(Writer):
         if form is not None:
             await asyncio.to_thread(form.compile)
         return await super().write(value, role, decoding, form)
+
+    async def _measure(self, values: list[Any], role: Role, loaded: ServedModel) -> RequestAnswer:
+        """Return how probable a version holds texts, which are read between two steps."""
+        began = time.monotonic()
+        try:
+            answers = await asyncio.get_running_loop().run_in_executor(self._thread, _read_texts, loaded, values)
+        except Exception as error:
+            log.exception("version %s could not read a text", loaded.version)
+            why = f"version {loaded.version} could not answer; the server's log says why"
+            raise InferenceError(loaded.version, why) from error
+        return RequestAnswer(loaded, role, answers, time.monotonic() - began, None)
 
     async def run(self) -> None:
         """Write until cancelled."""
@@ -145,6 +160,10 @@ class WritingEngine(Writer):
             except Exception as error:
                 done.append(Progress(row, error=error))
         return readable
+
+
+def _read_texts(loaded: ServedModel, values: list[Any]) -> list[RowAnswer]:
+    return loaded.answer(values, loaded.encode(values))
 
 
 def _by_version(rows: list[WrittenRow]) -> list[list[WrittenRow]]:

@@ -108,7 +108,10 @@ class Writer(ABC):
         """
         self._check_room(len(values))
         asked = time.monotonic()
-        return await self._wait(self._queue(WritingRequest(values, *await self._choose(role, asked), asked=asked)))
+        role, loaded = await self._choose(role, asked)
+        if loaded.learner.task.measures_texts:
+            return await self._measure(values, role, loaded)
+        return await self._wait(self._queue(WritingRequest(values, role, loaded, asked=asked)))
 
     async def write(self, value: Any, role: Role, decoding: Decoding, form: AnswerForm | None = None) -> OpenAnswer:
         """Return the answer to one value, which is being written; close it in any case.
@@ -141,10 +144,20 @@ class Writer(ABC):
         """
         if not self._has_room_for_copies(len(values)):
             return None
+        if like is None and loaded.learner.task.measures_texts:
+            return await self._measure(values, "shadow", loaded)
         request = WritingRequest(values, "shadow", loaded, is_copy=True)
         if like is not None:
             request.decoding, request.form, request.may_end_early = like.decoding, like.form, True
         return await self._wait(self._queue(request))
+
+    @abstractmethod
+    async def _measure(self, values: list[Any], role: Role, loaded: ServedModel) -> RequestAnswer:
+        """Return how probable a version holds texts, for a task that measures them; nothing is written.
+
+        Raises:
+            InferenceError: the version failed.
+        """
 
     @abstractmethod
     def _queue(self, request: WritingRequest) -> WritingRequest:

@@ -25,7 +25,7 @@ from cl.tasks import Schema
 
 BASELINE_FEATURES = "baselines.safetensors"
 """The file below .cl with the features that baselines are fitted on."""
-CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm", BASELINE_FEATURES)
+CACHES = ("features.sqlite", "features.sqlite-wal", "features.sqlite-shm", "tokens", BASELINE_FEATURES)
 
 
 def remove_from_experience(
@@ -122,7 +122,11 @@ def remove_from_log(project: ProjectFolder, ids: set[str]) -> None:
 def remove_derived(project: ProjectFolder, experiences: list[str]) -> None:
     """Remove everything on this machine derived from rows: features, hashes, journals, reports, local versions."""
     for name in CACHES:
-        (project.work / name).unlink(missing_ok=True)
+        path = project.work / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     for id in experiences:
         for path in (project.work / "known").glob(f"{id}-*"):
             path.unlink()

@@ -10,7 +10,7 @@ from cl.heavy import pd
 from cl.plugins import Capability
 from cl.tasks import IGNORED, Task
 from cl.training.strategies import State, Step, Update
-from cl.training.strategies.replay import Replay
+from cl.training.strategies._recalled_rows import RecalledRows
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +19,7 @@ LOGITS, EARLIER = "cl_logits", "logits"
 """The column of a buffer with stored logits, and its name in versions of before."""
 
 
-class DER(Replay):
+class DER(RecalledRows):
     """DER++ (Buzzega et al., 2020, equation 6): replay that also keeps the logits of recalled rows.
 
     The loss is ``new + alpha * MSE(logits now, logits stored) + beta * cross-entropy`` of recalled rows, the error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from cl.plugins import Capability
+from cl.tasks import IGNORED
 from cl.training.strategies import Step, Strategy, Update
 from cl.training.strategies.lwf import slices_by_id
 
@@ -40,13 +41,18 @@ class KL(Strategy):
         """Record the champion's most probable tokens at each place of the new answers, and where those of a row end."""
         import torch
 
+        from cl.models.blocks import cut_into_blocks
+
         if not update.lesson.known:
             return
         learner, rows = update.learner, update.lesson.rows
-        recorded = most_probable(learner, learner.encode(rows), self.tokens)
+        encoded = learner.encode(rows)
+        blocks, _ = cut_into_blocks(encoded, learner.settings.max_length)
+        recorded = most_probable(learner, blocks, self.tokens)
         update.scratch["logs"] = torch.cat([logs for logs, _ in recorded])
         update.scratch["tokens"] = torch.cat([tokens for _, tokens in recorded])
-        update.scratch["ends"] = torch.tensor([len(logs) for logs, _ in recorded]).cumsum(0)
+        lengths = [sum(target != IGNORED for target in row.targets) for row in encoded]
+        update.scratch["ends"] = torch.tensor(lengths).cumsum(0)
 
     def penalty(self, update: Update, step: Step) -> torch.Tensor | None:
         """Return the divergence, a mean over the tokens of the batch's new answers, times the weights of their rows."""
@@ -59,9 +65,11 @@ class KL(Strategy):
         new = [index for index, id in enumerate(step.ids) if id in places]
         if not new:
             return None
-        terms = []
+        starts, terms = step.batch.extras.get("starts"), []
         for index in new:
-            logs, tokens = (scratch[name][places[step.ids[index]]].to(own[index].device) for name in ("logs", "tokens"))
+            first = places[step.ids[index]].start + (0 if starts is None else int(starts[index]))
+            recorded = slice(first, first + len(own[index]))
+            logs, tokens = (scratch[name][recorded].to(own[index].device) for name in ("logs", "tokens"))
             row = divergence(logs, tokens, own[index].float().log_softmax(-1))
             terms.append(row if step.batch.weights is None else row * step.batch.weights[index])
         return self.strength * torch.cat(terms).mean()

@@ -19,16 +19,16 @@ def test_the_buffer_never_exceeds_its_rows_and_keeps_every_class(tiny_config, up
     assert state.seen == 90
 
 
-def test_an_epoch_recalls_at_most_ratio_times_the_new_rows(update_of, sentences) -> None:
+def test_an_epoch_recalls_at_most_ratio_times_the_new_rows(learner, update_of, sentences) -> None:
     state = State(rows=sentences(["loan"], 100))
-    update = update_of(None, sentences(["fee"], 10), state)
+    update = update_of(learner, sentences(["fee"], 10), state)
     recalled = Replay(ratio=2.0).epoch_rows(update).past
     assert len(recalled) == 20 and recalled["id"].is_unique
     assert set(Replay(ratio=2.0).epoch_rows(update).past["id"]) != set(recalled["id"])
 
 
-def test_a_first_experience_recalls_nothing(update_of, sentences) -> None:
-    assert Replay().epoch_rows(update_of(None, sentences(["fee"], 10))).past is None
+def test_a_first_experience_recalls_nothing(learner, update_of, sentences) -> None:
+    assert Replay().epoch_rows(update_of(learner, sentences(["fee"], 10))).past is None
 
 
 def test_a_buffer_that_does_not_exist_is_refused_with_those_that_do() -> None:
