@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from cl.errors import ConfigError
-from cl.records.evaluation import BASELINES, FAULTS
+from cl.records.evaluation import BASELINES, FAULTS, TOGETHER
 
 LOWER_IS_BETTER = {
     "ece": True,
@@ -39,6 +39,8 @@ MAY_BE_UNDECIDED = {
 PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
+SLICED_METRICS = (*PER_ROW_METRICS, *(name for name in TOGETHER if name != "f1"))
+"""Metrics that a rule may ask of a slice; F1 is that of several tasks, most of which have none of a row."""
 
 NO_SHARES = {
     "brier",
@@ -60,7 +62,7 @@ SHARES = (
         "over_baseline",
         *(f"baseline_{name}" for name in BASELINES),
     }
-    | {"accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "f1"}
+    | {"accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", *TOGETHER}
 ) - NO_SHARES
 """The numbers that lie between 0 and 1, or between -1 and 1 where they are differences."""
 

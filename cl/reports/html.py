@@ -22,9 +22,12 @@ from cl.reports.entities import format_report
 from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
+    describe_comparisons,
     describe_control,
     describe_cut,
+    describe_early_signs,
     describe_end_to_end,
+    describe_faults,
     describe_score,
     format_forgotten,
     format_loss,
@@ -177,6 +180,7 @@ def _write_page(
         "balance_words": describe_balance,
         "baseline_words": describe_baselines,
         "end_to_end_words": describe_end_to_end,
+        "written_words": describe_written,
         "shown_p": format_p_value,
     }
     page = environment.get_template("template.html").render(
@@ -202,6 +206,12 @@ def _write_page(
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
+
+
+def describe_written(evaluation: Evaluation) -> list[str]:
+    """Return a line each for the scores of all written answers together, the early signs of forgetting, and faults."""
+    described = (describe_comparisons, describe_early_signs, describe_faults)
+    return [line for describe in described for line in describe(evaluation)]
 
 
 def example_texts(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:

@@ -37,6 +37,14 @@ WORDS = {
     "learning_cost": "learning cost (control arm)",
 }
 
+NAMES_TOGETHER = {
+    "corpus_chrf": "chrF",
+    "corpus_bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "exact_match": "exact match",
+    "f1": "F1",
+}
+
 
 def format_share(value: float | None, *, unit: str = " %") -> str:
     """Return a share in percent, or a dash if it is undecided."""
@@ -145,6 +153,16 @@ def describe_faults(evaluation: Evaluation) -> list[str]:
     if parts:
         return [f"of the answers, {', '.join(parts)}"]
     return ["no answer is cut, repeats itself, is blank or in another script"] if "share_cut" in now else []
+
+
+def describe_comparisons(evaluation: Evaluation) -> list[str]:
+    """Return in one line the scores of all written answers together, with the interval of the difference."""
+    parts = [
+        f"{NAMES_TOGETHER[each.metric]} {format_share(each.challenger)} (champion {format_share(each.champion)}, "
+        f"95 % interval {100 * each.low:+.1f} to {100 * each.high:+.1f})"
+        for each in evaluation.comparisons
+    ]
+    return [f"all {evaluation.comparisons[0].rows:,} written rows together: {', '.join(parts)}"] if parts else []
 
 
 class Measurement(Record):
