@@ -243,7 +243,7 @@ class Evaluation(Record):
 STORED = frozenset(
     {"experience", "id", "target", "chars", "best_score", "baseline_score"}
     | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
-    | {f"{who}_{name}" for who in ("challenger", "champion") for name in (*FAULTS, *TOGETHER)}
+    | {f"{who}_{name}" for who in ("challenger", "champion") for name in FAULTS}
     | {"confidence", "champion_confidence"}
 )
 """The columns that an evaluation stores for every row; a data column is stored only if a gate needs it."""
@@ -251,10 +251,6 @@ STORED = frozenset(
 
 NUMERIC_COLUMNS = frozenset(
     {"chars", "best_score", "baseline_score", "confidence", "champion_confidence"}
-    | {
-        f"{model}_{number}"
-        for model in ("challenger", "champion")
-        for number in ("score", "brier", *FAULTS, *TOGETHER[2:])
-    }
+    | {f"{model}_{number}" for model in ("challenger", "champion") for number in ("score", "brier", *FAULTS)}
 )
 """The stored columns that hold numbers; all others hold text."""
