@@ -11,7 +11,7 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.evaluation.answer_faults import find_faults, measure_faults
+from cl.evaluation.answer_faults import find_faults, measure_faults, measure_length
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.choose_tests import ChosenTests, choose_tests, choose_written, draw_by_hash
 from cl.evaluation.compare_together import compare_together, store_counts
@@ -121,7 +121,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
             numbers[who] |= score_end_to_end(learner, tests.together, paired)
     for who, learner in learners.items():
         numbers[who] |= measure_likelihood(learner, every) | measure_general(learner, held_out.general_texts)
-        numbers[who] |= measure_faults(table, who)
+        numbers[who] |= measure_faults(table, who) | measure_length(table, who)
     if CHAMPION in learners:
         new = [chosen.rows[id] for id in held_out.new if id in chosen.rows]
         numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], new)

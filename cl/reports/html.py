@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
+from cl.records.answers import SideBySide
 from cl.records.evaluation import decided
 from cl.records.experience import unbacked_classes
 from cl.reports import plots
@@ -92,6 +93,7 @@ class ReportRows:
     -> text, for the rows that still exist; ``lost``: id of a cycle -> regressions of its challenger, the worst first.
     ``matrix``: the accuracy matrix, experience learned -> experience tested -> score, up to the last challenger.
     ``unbacked``: experience -> its classes that no training row of any experience has; None: the shown cycles tell.
+    ``answers``: id of a cycle -> what champion and challenger have written.
     ``verdicts``: verdict -> how many cycles ended with it, those included that are not shown; empty: all are shown.
     """
 
@@ -101,6 +103,7 @@ class ReportRows:
     matrix: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     unbacked: Mapping[str, list[str]] | None = None
+    answers: Mapping[str, SideBySide] = field(default_factory=dict)
 
 
 def write_report(
@@ -192,6 +195,7 @@ def _write_page(
         most_entries=SHOWN_ENTRIES,
         verdicts=rows.verdicts or Counter(cycle.verdict for cycle in cycles),
         lost=rows.lost,
+        answers=rows.answers,
         longest=MAX_TEXT,
         made=datetime.now(UTC),
         cycles=cycles,

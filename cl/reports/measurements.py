@@ -23,6 +23,7 @@ WORDS = {
     "nll": "negative log-likelihood of the true answers, nats per token",
     "general_nll": "negative log-likelihood of general texts, nats per token",
     "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
+    "length_ratio": "words of the answers over those of the true ones",
     **{f"share_{fault}": f"share of the answers that {words}" for fault, words in FAULTS.items()},
     "oos_auroc": "out-of-scope AUROC",
     "robustness_typos": "{metric} with typos",

@@ -117,6 +117,14 @@ def test_prompts_are_compared_by_the_encoder_and_answers_by_what_the_champion_wr
     assert "p < 0.0001" in findings["answer_nll"].summary
 
 
+def test_the_report_shows_answers_side_by_side_and_every_number_of_a_model_that_writes(project) -> None:
+    page = cl.Project.open(project.root).report().read_text()
+    assert "answers side by side" in page and "lengths of the answers" in page
+    assert "my card is lost" in page and "KL from the champion on new prompts" in page
+    assert "written rows together: chrF" in page and "words of the answers over those of the true ones" in page
+    assert "NLL of the true answers" in page and "of general texts" in page
+
+
 def test_both_versions_share_one_base_that_the_project_keeps(project, writer) -> None:
     (base,) = (project.root / ".cl" / "bases").iterdir()
     assert (base / "model.safetensors").read_bytes() == (writer / "model.safetensors").read_bytes()
