@@ -162,6 +162,7 @@ def describe_comparisons(evaluation: Evaluation) -> list[str]:
         f"{NAMES_TOGETHER[each.metric]} {format_share(each.challenger)} (champion {format_share(each.champion)}, "
         f"95 % interval {100 * each.low:+.1f} to {100 * each.high:+.1f})"
         for each in evaluation.comparisons
+        if each.challenger or each.champion
     ]
     return [f"all {evaluation.comparisons[0].rows:,} written rows together: {', '.join(parts)}"] if parts else []
 
