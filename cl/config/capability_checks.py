@@ -34,10 +34,10 @@ def check_capabilities(task: Any, used: Used, *, encoder: str | None = None) -> 
                 known = {name: plugins.find(kind, name) for name in plugins.names(kind)}
                 fitting = [name for name, each in known.items() if not missing(provided, each.requires)]
                 embeds = kind == "detectors" and lacking == [Capability.EMBEDDINGS]
-                remedy = "set drift.encoder, or choose one of" if embeds else "there are"
+                remedy = "set drift.encoder, or choose others; " if embeds else ""
                 raise ValueError(
                     f"{key}: {plugins.KINDS[kind].word} '{plugin.name}' needs {lacking[0]}, which task '{task.name}' "
-                    f"does not have; {remedy}: {', '.join(fitting) or 'none'}"
+                    f"does not have; {remedy}there are: {', '.join(fitting) or 'none'}"
                 )
 
 

@@ -118,7 +118,7 @@ def test_an_encoder_brings_the_detectors_of_embeddings_and_without_one_they_are_
     assert not {"embedding_mmd", "novelty"} & set(config_of(None).drift.detectors)
     assert {"embedding_mmd", "novelty"} <= set(config_of(tiny_model).drift.detectors)
     assert {"embedding_mmd", "novelty"} <= set(config_of(tiny_model).drift.traffic.detectors)
-    with pytest.raises(ValidationError, match=r"needs embeddings of rows.*set drift\.encoder, or choose one of"):
+    with pytest.raises(ValidationError, match=r"needs embeddings.*set drift\.encoder, or choose others; there are: "):
         config_of(None, detectors=["embedding_mmd"])
     with pytest.raises(ValidationError, match="'refusals' needs a language model that writes"):
         Config.model_validate({"task": "text_classification", "drift": {"detectors": ["refusals"]}})
