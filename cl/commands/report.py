@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from cl.commands._regressions import read_stored_rows, worst_regressions
+from cl.commands._side_by_side import side_by_side
 from cl.commands.ledger import verify_ledger
 from cl.promotion.outside import warn_of_changes
 from cl.records import Cycle, IntegrityViolation, Regression
+from cl.records.answers import SideBySide
 from cl.records.experience import unbacked_classes
 from cl.registry.accuracy_matrix import accuracy_matrix
 from cl.reports.html import LATEST_CYCLES, LATEST_EXPERIENCES, SHOWN_CYCLES, ReportRows, write_report
@@ -45,6 +47,7 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
     ledger = verify_ledger(project)
     if ledger.broken is None:
         warn_of_changes(project.stores.registry, ledger.entries)
+    lost, answers = _stored_rows_by_cycle(project, judged)
     path = write_report(
         cycles,
         ledger.entries,
@@ -53,10 +56,11 @@ def report(project: OpenProject, out: Path | None = None) -> WrittenReport:
         rows=ReportRows(
             quarantined,
             partial(project.stores.texts, project.config.task),
-            _regressions_by_cycle(project, judged),
+            lost,
             accuracy_matrix(judged[-1], past, registry.versions(), most=LATEST_EXPERIENCES) if judged else {},
             past.counts(),
             _unbacked(project, cycles),
+            answers,
         ),
         broken=ledger.broken,
     )
@@ -72,7 +76,18 @@ def _lacks_rows(cycle: Cycle) -> bool:
     return bool(cycle.experience.untrained)
 
 
-def _regressions_by_cycle(project: OpenProject, judged: list[Cycle]) -> dict[str, list[Regression]]:
-    """Return the worst regressions of the cycles whose verdicts the report shows."""
-    rows = {cycle.id: read_stored_rows(project, cycle.id) for cycle in judged[-LATEST_CYCLES:]}
-    return {id: worst_regressions(project, stored) for id, stored in rows.items() if stored is not None}
+def _stored_rows_by_cycle(
+    project: OpenProject, judged: list[Cycle]
+) -> tuple[dict[str, list[Regression]], dict[str, SideBySide]]:
+    """Return the worst regressions of the cycles whose verdicts the report shows, or, if written, their answers."""
+    lost, answers = dict[str, list[Regression]](), dict[str, SideBySide]()
+    for cycle in judged[-LATEST_CYCLES:]:
+        stored = read_stored_rows(project, cycle.id)
+        if stored is None:
+            continue
+        written = side_by_side(project, stored)
+        if written is None:
+            lost[cycle.id] = worst_regressions(project, stored)
+        else:
+            answers[cycle.id] = written
+    return lost, answers

@@ -22,20 +22,30 @@ Used = Iterable[tuple[str, str, Sequence[PluginSpec]]]
 """Key of the configuration, kind of plug-in, and the entries under that key."""
 
 
-def check_capabilities(task: Any, used: Used) -> None:
-    """Check that a task provides what each plug-in of a configuration requires.
+def check_capabilities(task: Any, used: Used, *, encoder: str | None = None) -> None:
+    """Check that a task provides what each plug-in of a configuration requires, or the encoder of drift checks does.
 
     Raises:
         ValueError: it does not; the message says what is missing, and which plug-ins need no more than there is.
     """
     for key, kind, specs in used:
+        provided = _provided(task, encoder if kind == "detectors" else None)
         for plugin in (plugins.build(kind, spec) for spec in specs):
-            if lacking := missing(task.provides, plugin.requires):
-                fitting = [name for name in plugins.names(kind) if fits(task, plugins.find(kind, name))]
+            if lacking := missing(provided, plugin.requires):
+                known = {name: plugins.find(kind, name) for name in plugins.names(kind)}
+                fitting = [name for name, each in known.items() if not missing(provided, each.requires)]
+                embeds = kind == "detectors" and lacking == [Capability.EMBEDDINGS]
+                remedy = "set drift.encoder, or choose others; " if embeds else ""
                 raise ValueError(
                     f"{key}: {plugins.KINDS[kind].word} '{plugin.name}' needs {lacking[0]}, which task '{task.name}' "
-                    f"does not have; there are: {', '.join(fitting) or 'none'}"
+                    f"does not have; {remedy}there are: {', '.join(fitting) or 'none'}"
                 )
+
+
+def _provided(task: Any, encoder: str | None) -> frozenset[Capability]:
+    """Return what detectors have: what a task provides, and embeddings of an encoder if there is one."""
+    provided: frozenset[Capability] = task.provides
+    return provided if encoder is None else provided | {Capability.EMBEDDINGS}
 
 
 def check_descriptions(task: Any, *, described: bool) -> None:
@@ -115,7 +125,11 @@ def without_unusable_detectors(raw: Any) -> Any:
     if task is None:
         return raw
     defaults = [DriftSettings().detectors, TrafficSettings().detectors]
-    usable = [[spec for spec in specs if fits(task, plugins.build("detectors", spec))] for specs in defaults]
+    provided = _provided(task, drift.get("encoder"))
+    usable = [
+        [spec for spec in specs if not missing(provided, plugins.build("detectors", spec).requires)]
+        for specs in defaults
+    ]
     if usable == defaults:
         return raw
     return {**raw, "drift": {"detectors": usable[0], **drift, "traffic": {"detectors": usable[1], **traffic}}}

@@ -194,7 +194,7 @@ class Config(Section):
             ("gates", "gates", self.gates),
         ]
         task = plugins.build("tasks", self.task)
-        check_capabilities(task, used)
+        check_capabilities(task, used, encoder=self.drift.encoder)
         check_uses(task, self.data, self.training, self.pipeline)
         check_engine(task, self.serve.engine)
         return self

@@ -16,7 +16,16 @@ class TrafficSettings(Section):
     """
 
     detectors: list[PluginSpec] = Field(
-        ["estimated_performance", "prediction_mix", "confidence", "embedding_mmd", "novelty", "descriptors"],
+        [
+            "estimated_performance",
+            "prediction_mix",
+            "confidence",
+            "embedding_mmd",
+            "novelty",
+            "descriptors",
+            "answer_length",
+            "refusals",
+        ],
         description="Detectors that need no labels; []: served traffic is not checked",
     )
     every_hours: float = Field(
@@ -43,8 +52,16 @@ class DriftSettings(Section):
             "embedding_mmd",
             "novelty",
             "descriptors",
+            "answer_length",
+            "refusals",
+            "answer_nll",
         ],
         description="Drift detectors; files in cl/drift/detectors",
+    )
+    encoder: str | None = Field(
+        None,
+        description="Encoder of the texts that embedding_mmd, novelty and classifier_test compare: minilm, a hub name "
+        "or a folder; null: the model's own embeddings, which a model that writes does not have",
     )
     alpha: float = Field(
         0.05, gt=0, lt=0.5, description="Probability of any false alarm, over all detectors and all checks ever made"

@@ -15,6 +15,7 @@ from cl.config import Config
 from cl.drift.correct import attribute, calibrate, correct_for_multiplicity, detector_seed, explain_alarm
 from cl.drift.detectors import EXAMPLES, Detector
 from cl.drift.detectors.new_labels import unknown_label_rows
+from cl.drift.encode import encode_sides
 from cl.errors import InputError
 from cl.models.snapshot import Snapshot
 from cl.records import Drift, Finding
@@ -110,6 +111,7 @@ def compare_snapshots(
     new_labels = sorted(set(unknown_label_rows(labels, new.known_labels, new.separator).explode().dropna()))
     if reference is None:
         return Drift(experience=experience, drifted=False, new_labels=new_labels)
+    reference, new = encode_sides(config.drift.encoder, reference, new)
     level = alpha_spending(config.drift.alpha, check)
     calibrated = calibrate(run_detectors(config, experience, reference, new, level), quiet)
     attributed = attribute(config, experience, correct_for_multiplicity(calibrated, level), reference, new)

@@ -95,6 +95,8 @@ def _components(embeddings: np.ndarray, reference: np.ndarray, seed: int) -> pd.
     from sklearn.decomposition import PCA
 
     count = min(COMPONENTS, *reference.shape)
+    if not count:
+        return pd.DataFrame(index=range(len(embeddings)))
     analysis = PCA(count, svd_solver="randomized", random_state=seed).fit(reference)
     names = [f"component_{index + 1}" for index in range(count)]
     return pd.DataFrame(analysis.transform(embeddings), columns=names)

@@ -41,6 +41,17 @@ def measure_faults(table: pd.DataFrame, who: str) -> dict[str, float]:
     return {f"share_{fault}": float(share) for fault, share in shares.items() if share == share}
 
 
+def measure_length(table: pd.DataFrame, who: str) -> dict[str, float]:
+    """Return ``length_ratio``: the words of all answers over those of the true ones; 1: as long as they should be.
+
+    chrF counts recall four times as much as precision, and so rewards answers that are too long.
+    """
+    if f"{who}_cut" not in table:
+        return {}
+    asked, own = (sum(len(split_words(str(text))) for text in table[column]) for column in ("target", who))
+    return {"length_ratio": own / asked} if asked else {}
+
+
 def repeats(text: str) -> bool:
     """Return whether the same four words, or letters where nothing is between words, come three times.
 

@@ -11,9 +11,10 @@ import pandas as pd
 
 from cl import plugins
 from cl.config import Config
-from cl.evaluation.answer_faults import find_faults, measure_faults
+from cl.evaluation.answer_faults import find_faults, measure_faults, measure_length
 from cl.evaluation.best_so_far import add_best, load_best
 from cl.evaluation.choose_tests import ChosenTests, choose_tests, choose_written, draw_by_hash
+from cl.evaluation.compare_together import compare_together, store_counts
 from cl.evaluation.early_signs import measure_divergence, measure_general
 from cl.evaluation.end_to_end import find_pairs, score_end_to_end
 from cl.evaluation.likelihood import measure_likelihood
@@ -121,7 +122,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
             numbers[who] |= score_end_to_end(learner, tests.together, paired)
     for who, learner in learners.items():
         numbers[who] |= measure_likelihood(learner, every) | measure_general(learner, held_out.general_texts)
-        numbers[who] |= measure_faults(table, who)
+        numbers[who] |= measure_faults(table, who) | measure_length(table, who)
     if CHAMPION in learners:
         new = [chosen.rows[id] for id in held_out.new if id in chosen.rows]
         numbers[CHALLENGER] |= measure_divergence(learners[CHAMPION], learners[CHALLENGER], new)
@@ -145,6 +146,7 @@ def evaluate(config: Config, candidates: Candidates, held_out: HeldOut, *, folde
             **_compare(mean_score(now), held_out.baselines),
         },
         champion_numbers=numbers.get(CHAMPION, {}),
+        comparisons=compare_together(table, seed=config.seed),
         per_class=per_class,
         champion_per_class=answers[CHAMPION].per_class(tests) if CHAMPION in answers else {},
         report=answers[CHALLENGER].report(tests),
@@ -309,6 +311,8 @@ def _build_table(tests: EvaluationRows, models: dict[str, ModelAnswers], columns
         if Capability.WRITING in task.provides and not task.reads_answers:
             faults = find_faults(list(rows[task.schema.answer.name].map(task.describe)), model.predictions)
             table = table.assign(**{f"{who}_{fault}": own for fault, own in faults.items()})
+            counts = task.counts(rows, values)
+            table = table.assign(**{f"{who}_{name}": store_counts(own) for name, own in counts.items()})
     return table
 
 

@@ -56,11 +56,11 @@ class Relative(BaseModel):
 
         Values with per-row gains are tested together at the confidence (Holm).
         """
-        tested = [value for value in values if value.gains is not None and len(value.gains)]
-        p_values = [self._p_value(value.gains, seed) for value in tested if value.gains is not None]
+        tested = [value for value in values if value.paired_rows]
+        p_values = [self._p_value(value, seed) for value in tested]
         losses = significant_after_holm([(p_value, self.alpha) for p_value in p_values])
         parts = [
-            self._judge_tested(of, value, p_value, is_loss, among=len(tested))
+            self._judge_tested(of, value, p_value, is_loss, among=len(tested), seed=seed)
             for value, p_value, is_loss in zip(tested, p_values, losses, strict=True)
         ]
         parts += [self._judge_untested(of, value) for value in values if value not in tested]
@@ -73,21 +73,27 @@ class Relative(BaseModel):
         """The accepted probability of a false refusal."""
         return round(1 - self.confidence, 12)
 
-    def _p_value(self, gains: np.ndarray, seed: int) -> float:
-        return sign_p(gains) if self.test == "mcnemar" else loss_p(gains, resamples=self.resamples, seed=seed)
-
-    def _judge_tested(self, of: str, value: Value, p_value: float, is_loss: bool, *, among: int) -> Part:
+    def _p_value(self, value: Value, seed: int) -> float:
+        if value.counts is not None:
+            return value.counts.loss_p(resamples=self.resamples, seed=seed)
         assert value.gains is not None
-        measured = float(value.gains.mean())
+        if self.test == "mcnemar":
+            return sign_p(value.gains)
+        return loss_p(value.gains, resamples=self.resamples, seed=seed)
+
+    def _judge_tested(self, of: str, value: Value, p_value: float, is_loss: bool, *, among: int, seed: int) -> Part:
+        measured = relative_gain(of, value)
+        assert measured is not None
         exceeded = measured < -self.margin - TIE
-        why = self._why(of, value, measured)
+        why = self._why(of, value, measured, seed)
         if exceeded:
             why += (
                 f"; that is a loss ({format_p_value(p_value)})"
                 if is_loss
                 else f"; too few rows to call it a loss ({format_p_value(p_value)})"
             )
-        rows = rescale_rows_needed(rows_to_decide(value.gains, self.alpha), alpha=self.alpha, among=among)
+        undecided = exceeded and not is_loss
+        rows = self._rows_to_decide(value, seed) if undecided else None
         return Part(
             group=value.group,
             verdict="pass" if not exceeded else "fail" if is_loss else "undecided",
@@ -95,10 +101,16 @@ class Relative(BaseModel):
             bound=-self.margin,
             p_value=p_value,
             alpha=self.alpha,
-            rows=len(value.gains),
-            rows_needed=rows if exceeded and not is_loss else None,
+            rows=value.paired_rows,
+            rows_needed=rescale_rows_needed(rows, alpha=self.alpha, among=among),
             why=why,
         )
+
+    def _rows_to_decide(self, value: Value, seed: int) -> int | None:
+        if value.counts is not None:
+            return value.counts.rows_to_decide(self.alpha, resamples=self.resamples, seed=seed)
+        assert value.gains is not None
+        return rows_to_decide(value.gains, self.alpha)
 
     def _judge_untested(self, of: str, value: Value) -> Part:
         measured = relative_gain(of, value)
@@ -110,13 +122,16 @@ class Relative(BaseModel):
             verdict="pass" if measured >= -self.margin - TIE else "fail",
             measured=measured,
             bound=-self.margin,
-            why=self._why(of, value, measured),
+            why=self._why(of, value, measured, seed=0),
         )
 
-    def _why(self, of: str, value: Value, measured: float) -> str:
+    def _why(self, of: str, value: Value, measured: float, seed: int) -> str:
         baseline = "the best version's" if of == "forgetting" else "the champion's"
         before = "" if value.before is None or of == "forgetting" else f", {format_number(value.before)}"
-        rows = "" if value.gains is None else f" over {len(value.gains)} rows"
+        rows = f" over {value.paired_rows} rows" if value.paired_rows or value.gains is not None else ""
+        if value.counts is not None:
+            bounds = value.counts.interval(resamples=self.resamples, seed=seed)
+            rows += f" (95% interval {bounds.low:+.3f} to {bounds.high:+.3f})"
         subject = f"the score{_on(value)}" if of == "forgetting" else name_with_group(of, value)
         better = "better" if measured >= 0 else "worse"
         return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from cl.errors import ConfigError
-from cl.records.evaluation import BASELINES, FAULTS
+from cl.records.evaluation import BASELINES, FAULTS, TOGETHER
 
 LOWER_IS_BETTER = {
     "ece": True,
@@ -15,6 +15,7 @@ LOWER_IS_BETTER = {
     "general_nll": True,
     **{f"share_{fault}": True for fault in FAULTS},
     "kl_from_champion": True,
+    "length_ratio": False,
     "oos_auroc": False,
     "robustness_typos": False,
     "robustness_casing": False,
@@ -40,6 +41,8 @@ MAY_BE_UNDECIDED = {
 PER_ROW_METRICS = ("score", "brier", "forgetting")
 """Metrics with one value per test row: available on every group of rows, and testable."""
 
+SLICED_METRICS = (*PER_ROW_METRICS, *(name for name in TOGETHER if name != "f1"))
+"""Metrics that a rule may ask of a slice; F1 is that of several tasks, most of which have none of a row."""
 
 NO_SHARES = {
     "brier",
@@ -47,6 +50,7 @@ NO_SHARES = {
     "bits_per_byte",
     "general_nll",
     "kl_from_champion",
+    "length_ratio",
     "latency_p50_ms",
     "latency_p95_ms",
     "rows_per_second",
@@ -62,7 +66,7 @@ SHARES = (
         "over_baseline",
         *(f"baseline_{name}" for name in BASELINES),
     }
-    | {"accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "f1"}
+    | {"accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", *TOGETHER}
 ) - NO_SHARES
 """The numbers that lie between 0 and 1, or between -1 and 1 where they are differences."""
 

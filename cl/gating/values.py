@@ -8,9 +8,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from cl.gating.metric_names import PER_ROW_METRICS, check_known, is_lower_better, may_be_undecided
+from cl.gating.paired_counts import PairedCounts, score_of_rows
 from cl.gating.slices import Slice, Whole, slice_columns, slice_groups
 from cl.heavy import np
 from cl.records import Evaluation
+from cl.records.evaluation import TOGETHER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,6 +41,13 @@ class Value:
     rows: int | None = None
     gains: np.ndarray | None = None
     """The challenger's gain on each row that both models answered; positive is better."""
+    counts: PairedCounts | None = None
+    """What both models' scores of all rows together add up from."""
+
+    @property
+    def paired_rows(self) -> int:
+        """How many rows tell whether there is a loss."""
+        return len(self.counts.now) if self.counts is not None else 0 if self.gains is None else len(self.gains)
 
 
 def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions: pd.DataFrame) -> list[Value]:
@@ -50,6 +59,11 @@ def read_values(of: str, on: Whole | Slice, evaluation: Evaluation, predictions:
     """
     if of in PER_ROW_METRICS:
         return [_row_value(of, name, rows) for name, rows in _groups(of, on, evaluation, predictions).items()]
+    if of in TOGETHER and on != "each_class" and f"challenger_{of}" in predictions:
+        groups = slice_groups(on, predictions)
+        return [_together_value(of, name, rows) for name, rows in groups.items()]
+    if isinstance(on, Slice):
+        raise UnmeasuredError(f"the rows were stored without a column 'challenger_{of}'")
     if on == "all":
         return [_overall_value(of, evaluation)]
     now, before = _scores(of, on, evaluation), _scores(of, on, evaluation, champion=True)
@@ -81,6 +95,14 @@ def _row_value(of: str, group: str, rows: pd.DataFrame) -> Value:
     if of == "forgetting":
         return Value(group, -float(np.mean(gains)) if len(gains) else 0.0, 0.0, len(rows), gains)
     return Value(group, float(values.mean()), float(before.mean()) if len(before) else None, len(rows), gains)
+
+
+def _together_value(of: str, group: str, rows: pd.DataFrame) -> Value:
+    counts, now = PairedCounts.of_rows(of, rows), score_of_rows(of, rows[f"challenger_{of}"])
+    before = counts.score_before if counts is not None else None
+    if counts is None or not of.startswith("corpus_"):
+        return Value(group, now, before, len(rows), None if counts is None else counts.gains)
+    return Value(group, now, before, len(rows), counts=counts)
 
 
 def _overall_value(of: str, evaluation: Evaluation) -> Value:
@@ -126,6 +148,8 @@ def _scores(
 
 def relative_gain(of: str, value: Value) -> float | None:
     """Return the challenger's gain in the unit of the metric; positive is better, None: there is no baseline."""
+    if value.counts is not None:
+        return value.counts.difference
     if value.gains is not None:
         return float(value.gains.mean()) if len(value.gains) else None
     if value.before is None:

@@ -53,7 +53,7 @@ def answer_in_words(learner: Learner, rows: pd.DataFrame) -> Answers:
     else:
         predictions = write(learner, encoded)
     nothing = np.zeros((len(encoded), 0), dtype=np.float32)
-    return Answers(predictions, nothing, read.loss, read.brier, learner.targets)
+    return Answers(predictions, nothing, read.loss, read.brier, learner.targets, read.losses)
 
 
 @torch.inference_mode()

@@ -21,9 +21,12 @@ class Snapshot:
 
     ``frame`` has one line for each row: ``id``, ``text``, ``label`` (the row's class; where it has several, they are
     joined by the ``separator``), ``prediction``, ``confidence`` (0 to 1) and ``score`` (0 to 1: how right the
-    prediction is). ``embeddings`` is float32, rows by width, in the same order. If the frame is a sample, ``labels``
-    are those of all rows and ``unknown_label_ids`` the ids of example rows, in the sample or not, whose labels the
-    model does not know; detectors test the sample only. If the frame holds all rows, ``labels`` is None.
+    prediction is). Of a model that writes, also ``answer``, what it writes, if it does, and ``nll``, the negative
+    log-likelihood of the true answer in nats per token. ``embeddings`` is float32, rows by width, in the same order.
+
+    If the frame is a sample, ``labels`` are those of all rows and ``unknown_label_ids`` the ids of example rows, in the
+    sample or not, whose labels the model does not know; detectors test the sample only. If the frame holds all rows,
+    ``labels`` is None.
     """
 
     frame: pd.DataFrame
@@ -61,6 +64,10 @@ def take_snapshot(learner: Learner, rows: pd.DataFrame, *, logits: list[torch.Te
             "score": task.row_scores(rows, answers.values),
         }
     )
+    if answers.losses is not None:
+        frame["nll"] = answers.losses
+        if not task.reads_answers:
+            frame["answer"] = [str(value) for value in answers.values]
     known = tuple(task.class_names(learner.labels))
     return Snapshot(frame, answers.embeddings, known, separator=task.class_separator)
 
@@ -87,6 +94,8 @@ def take_unlabelled_snapshot(learner: Learner, rows: pd.DataFrame) -> Snapshot:
             "score": float("nan"),
         }
     )
+    if learner.writes:
+        frame["answer"] = [str(value) for value in answers.values]
     no_labels = pd.Series([], dtype=object)
     known = tuple(task.class_names(learner.labels))
     return Snapshot(frame, answers.embeddings, known, no_labels, separator=task.class_separator)

@@ -4,7 +4,16 @@ from cl.records.compression import FORMS, REWRITTEN, TOLERANCE, TOLERANCE_INT8, 
 from cl.records.cycle import Cycle, CycleOutline
 from cl.records.decision import Decision, Gain
 from cl.records.drift import TYPE_OF_KIND, ChangedGroup, Drift, DriftType, Finding
-from cl.records.evaluation import BASELINES, NUMERIC_COLUMNS, Baselines, BaselineScores, Control, Evaluation, Score
+from cl.records.evaluation import (
+    BASELINES,
+    NUMERIC_COLUMNS,
+    Baselines,
+    BaselineScores,
+    Comparison,
+    Control,
+    Evaluation,
+    Score,
+)
 from cl.records.experience import ANNOTATED, DESCRIPTIONS, SPLITS, WEIGHT, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
 from cl.records.ladder import Challenger, LadderResult, RungResult
@@ -34,6 +43,7 @@ __all__ = [
     "Baselines",
     "Challenger",
     "ChangedGroup",
+    "Comparison",
     "CompressionResult",
     "Control",
     "ControlArm",

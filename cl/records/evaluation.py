@@ -39,6 +39,10 @@ FAULTS = {
 """What can be wrong with a written answer whatever it says, and the words for a share of the answers."""
 
 
+TOGETHER = ("corpus_chrf", "corpus_bleu", "rouge_l", "exact_match", "f1")
+"""Scores of written answers whose rows' counts are stored, so that all rows, or any sample, can be scored together."""
+
+
 class Score(Record):
     """The score of one model on one experience's test rows."""
 
@@ -101,6 +105,22 @@ class Control(Record):
         return {name: value for name, value in numbers.items() if value is not None}
 
 
+class Comparison(Record):
+    """Challenger and champion by a score of all rows together that both answered."""
+
+    metric: str
+    challenger: float
+    champion: float
+    low: float = Field(description="Lower bound of the 95 % interval of challenger minus champion")
+    high: float = Field(description="Its upper bound")
+    rows: int
+
+    @property
+    def difference(self) -> float:
+        """The challenger's gain."""
+        return self.challenger - self.champion
+
+
 class Evaluation(Record):
     """Challenger and champion on the same test rows of every experience so far."""
 
@@ -139,6 +159,9 @@ class Evaluation(Record):
         default_factory=dict, description="Further measurements of the challenger, by name: brier, latency_p95_ms, ..."
     )
     champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same for the champion")
+    comparisons: list[Comparison] = Field(
+        default_factory=list, description="Written answers: scores of all rows together, by paired bootstrap"
+    )
     per_class: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Challenger: class -> count, precision, recall, f1 over all test rows"
     )
@@ -220,7 +243,7 @@ class Evaluation(Record):
 STORED = frozenset(
     {"experience", "id", "target", "chars", "best_score", "baseline_score"}
     | {f"{who}{what}" for who in ("challenger", "champion") for what in ("", "_score", "_brier")}
-    | {f"{who}_{fault}" for who in ("challenger", "champion") for fault in FAULTS}
+    | {f"{who}_{name}" for who in ("challenger", "champion") for name in FAULTS}
     | {"confidence", "champion_confidence"}
 )
 """The columns that an evaluation stores for every row; a data column is stored only if a gate needs it."""

@@ -194,7 +194,15 @@ def evaluation_metrics(evaluation: Evaluation) -> dict[str, float]:
         **evaluation.champion_numbers,
         **_by_experience(evaluation.champion),
     }
+    together = {
+        f"difference/{each.metric}{suffix}": value
+        for each in evaluation.comparisons
+        for suffix, value in (("", each.difference), ("_low", each.low), ("_high", each.high))
+    }
+    challenger |= {each.metric: each.challenger for each in evaluation.comparisons}
+    champion |= {each.metric: each.champion for each in evaluation.comparisons}
     metrics = {
+        **together,
         **{f"challenger/{name}": value for name, value in challenger.items()},
         **{f"champion/{name}": value for name, value in champion.items()},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,6 +108,25 @@ class LoadedVersion:
             values[position], confidence[position] = prediction.value, prediction.confidence
         answers = pd.DataFrame({schema.answer.name: values, "confidence": confidence}, index=frame.index)
         return answers if whole.all() else answers.assign(error=problems.to_numpy())
+
+    def stream(self, value: object) -> Iterator[str]:
+        """Yield the answer to one input piece by piece, where answers are written: together what `predict` returns.
+
+        Args:
+            value: of the task's only input, such as a prompt, or the turns of a conversation.
+
+        Raises:
+            InputError: the version's answers are not written, or the input cannot be answered.
+        """
+        from cl.models.input_problems import row_problem
+        from cl.models.streaming import stream_answer
+
+        task = self.learner.task
+        if not self.learner.writes or task.schema.input is None:
+            raise InputError(f"task '{task.name}' writes no answer that could be streamed: use predict")
+        if problem := row_problem({task.schema.input.name: value}, task.schema):
+            raise InputError(problem)
+        yield from stream_answer(self.learner, _frame_of([value], task.schema))
 
 
 def _frame_of(rows: Sequence[object], schema: Schema) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from cl.records import Cycle, Evaluation, Finding, IntegrityViolation, LedgerEntry, Record, Regression, Score
+from cl.records.answers import SideBySide
 from cl.records.evaluation import decided
 from cl.records.experience import unbacked_classes
 from cl.reports import plots
@@ -22,9 +23,12 @@ from cl.reports.entities import format_report
 from cl.reports.measurements import (
     describe_balance,
     describe_baselines,
+    describe_comparisons,
     describe_control,
     describe_cut,
+    describe_early_signs,
     describe_end_to_end,
+    describe_faults,
     describe_score,
     format_forgotten,
     format_loss,
@@ -89,6 +93,7 @@ class ReportRows:
     -> text, for the rows that still exist; ``lost``: id of a cycle -> regressions of its challenger, the worst first.
     ``matrix``: the accuracy matrix, experience learned -> experience tested -> score, up to the last challenger.
     ``unbacked``: experience -> its classes that no training row of any experience has; None: the shown cycles tell.
+    ``answers``: id of a cycle -> what champion and challenger have written.
     ``verdicts``: verdict -> how many cycles ended with it, those included that are not shown; empty: all are shown.
     """
 
@@ -98,6 +103,7 @@ class ReportRows:
     matrix: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     unbacked: Mapping[str, list[str]] | None = None
+    answers: Mapping[str, SideBySide] = field(default_factory=dict)
 
 
 def write_report(
@@ -177,6 +183,7 @@ def _write_page(
         "balance_words": describe_balance,
         "baseline_words": describe_baselines,
         "end_to_end_words": describe_end_to_end,
+        "written_words": describe_written,
         "shown_p": format_p_value,
     }
     page = environment.get_template("template.html").render(
@@ -188,6 +195,7 @@ def _write_page(
         most_entries=SHOWN_ENTRIES,
         verdicts=rows.verdicts or Counter(cycle.verdict for cycle in cycles),
         lost=rows.lost,
+        answers=rows.answers,
         longest=MAX_TEXT,
         made=datetime.now(UTC),
         cycles=cycles,
@@ -202,6 +210,12 @@ def _write_page(
     )
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
+
+
+def describe_written(evaluation: Evaluation) -> list[str]:
+    """Return a line each for the scores of all written answers together, the early signs of forgetting, and faults."""
+    described = (describe_comparisons, describe_early_signs, describe_faults)
+    return [line for describe in described for line in describe(evaluation)]
 
 
 def example_texts(texts: TextsOf, cycle: Cycle, finding: Finding) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ WORDS = {
     "bits_per_byte": "bits for a byte of the texts",
     "general_nll": "negative log-likelihood of general texts, nats per token",
     "kl_from_champion": "KL(champion || challenger) on new prompts, nats per token",
+    "length_ratio": "words of the answers over those of the true ones",
     **{f"share_{fault}": f"share of the answers that {words}" for fault, words in FAULTS.items()},
     "oos_auroc": "out-of-scope AUROC",
     "robustness_typos": "{metric} with typos",
@@ -36,6 +37,14 @@ WORDS = {
     "size_mb": "size on disk, MB",
     "forgetting_avoided": "forgetting avoided (control arm)",
     "learning_cost": "learning cost (control arm)",
+}
+
+NAMES_TOGETHER = {
+    "corpus_chrf": "chrF",
+    "corpus_bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "exact_match": "exact match",
+    "f1": "F1",
 }
 
 
@@ -151,6 +160,17 @@ def describe_faults(evaluation: Evaluation) -> list[str]:
     if parts:
         return [f"of the answers, {', '.join(parts)}"]
     return ["no answer is cut, repeats itself, is blank or in another script"] if "share_cut" in now else []
+
+
+def describe_comparisons(evaluation: Evaluation) -> list[str]:
+    """Return in one line the scores of all written answers together, with the interval of the difference."""
+    parts = [
+        f"{NAMES_TOGETHER[each.metric]} {format_share(each.challenger)} (champion {format_share(each.champion)}, "
+        f"95 % interval {100 * each.low:+.1f} to {100 * each.high:+.1f})"
+        for each in evaluation.comparisons
+        if each.challenger or each.champion
+    ]
+    return [f"all {evaluation.comparisons[0].rows:,} written rows together: {', '.join(parts)}"] if parts else []
 
 
 class Measurement(Record):

@@ -28,6 +28,7 @@ from cl.tasks._base import (
     text_ids,
 )
 from cl.tasks._conversations import as_turns, conversation_problem
+from cl.tasks._corpus_scores import SCORE_OF_SUMS, WRITTEN_SCORES, count_answers
 from cl.tasks._schema import Column, Schema, ValueKind
 from cl.tasks._text_scores import RatedText, split_words
 from cl.tasks._words import token_offsets
@@ -37,6 +38,8 @@ __all__ = [
     "IGNORED",
     "NONE_APPLIES",
     "OUTSIDE",
+    "SCORE_OF_SUMS",
+    "WRITTEN_SCORES",
     "Batch",
     "Capability",
     "Column",
@@ -53,6 +56,7 @@ __all__ = [
     "as_turns",
     "class_of",
     "conversation_problem",
+    "count_answers",
     "filler",
     "in_order",
     "known_positions",

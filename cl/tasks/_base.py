@@ -276,6 +276,13 @@ class Task(Plugin):
         """Return the score of each row, 0 to 1, which gates resample and detectors compare."""
         raise NotImplementedError
 
+    def counts(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, np.ndarray]:
+        """Return what adds up to further scores of all rows together: name -> counts (rows, counts); {}: no such score.
+
+        The names are those of `SCORE_OF_SUMS`; gates resample the rows without reading their texts again.
+        """
+        return {}
+
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the task's metrics over rows, 0 to 1; the main metric is named `score_name`.
 

@@ -122,6 +122,12 @@ def corpus_chrf(truths: Sequence[str], answers: Sequence[str]) -> float:
     return score
 
 
+def sentence_chrf_counts(truths: Sequence[str], answers: Sequence[str]) -> list[list[int]]:
+    """Return what chrF adds up of each row, by sacrebleu: for 1 to 6-grams, those of answer, truth and both."""
+    counts: list[list[int]] = _chrf()._extract_corpus_statistics(list(answers), [list(truths)])
+    return counts
+
+
 def bleu(truth: str, answer: str) -> float:
     """Return BLEU of a sentence, smoothed exponentially (Chen and Cherry, 2014, method 3), by sacrebleu.
 
@@ -139,6 +145,16 @@ def corpus_bleu(truths: Sequence[str], answers: Sequence[str]) -> float:
     spaced = [[_spaced(text) for text in texts] for texts in (answers, truths)]
     score: float = _bleu(sentences=False).corpus_score(spaced[0], [spaced[1]]).score / 100
     return min(1.0, score)
+
+
+def sentence_bleu_counts(truths: Sequence[str], answers: Sequence[str]) -> list[list[int]]:
+    """Return for each row what BLEU adds up, by sacrebleu.
+
+    They are the words of answer and truth, then for 1 to 4-grams the common ones, then for each the answer's.
+    """
+    spaced = [[_spaced(text) for text in texts] for texts in (answers, truths)]
+    counts: list[list[int]] = _bleu(sentences=False)._extract_corpus_statistics(spaced[0], [spaced[1]])
+    return [[int(count) for count in row] for row in counts]
 
 
 def _spaced(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from cl.tasks import IGNORED, Encoded, Schema
+from cl.tasks._corpus_scores import WRITTEN_SCORES, count_answers
 from cl.tasks._language_task import LanguageTask, Written, first_token, general_ids
 from cl.tasks._prompts import PromptPart, Template, tokenise_parts
 from cl.tasks._text_scores import CORPUS_SCORES, TEXT_SCORES, likelihood
@@ -155,6 +156,14 @@ class WrittenAnswers(LanguageTask):
             [score(truth, answer) for truth, answer in zip(rows[self.schema.answer.name], predictions, strict=True)]
         )
 
+    def counts(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, np.ndarray]:
+        """Return what adds up to chrF or BLEU of all rows, ROUGE-L, exact match and F1; {} where nothing is written."""
+        if self.reads_answers:
+            return {}
+        together = [f"corpus_{self.metric}"] if self.metric in CORPUS_SCORES else []
+        truths = list(rows[self.schema.answer.name])
+        return {name: count_answers(name, truths, predictions) for name in (*together, *WRITTEN_SCORES)}
+
     def score(self, rows: pd.DataFrame, predictions: list[Any]) -> dict[str, float]:
         """Return the mean score by the task's metric, ROUGE-L, the share of exact matches, and F1.
 
@@ -163,7 +172,7 @@ class WrittenAnswers(LanguageTask):
         if rows.empty:
             return {}
         truths = list(rows[self.schema.answer.name])
-        others = [] if self.reads_answers else ["rouge_l", "exact_match", "f1"]
+        others = [] if self.reads_answers else WRITTEN_SCORES
         scores: dict[str, float] = {
             str(name): fmean(_SCORES[name](truth, answer) for truth, answer in zip(truths, predictions, strict=True))
             for name in dict.fromkeys([self.score_name, *others])

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cl.gating.conditions import Relative, Trend, check_bounds
 from cl.gating.gates import Gate
-from cl.gating.metric_names import PER_ROW_METRICS, not_a_share
+from cl.gating.metric_names import SLICED_METRICS, not_a_share
 from cl.gating.slices import Slice, Whole
 from cl.gating.values import UnmeasuredError, Value, read_values
 from cl.gating.verdicts import conclude
@@ -24,8 +24,9 @@ class Rule(Gate):
 
     Of several groups the worst decides. ``score`` and ``brier`` are means over rows (a row of tokens scores the share
     that is right), and ``forgetting`` is the loss on rows of past experiences against the best version so far: these
-    are available on any group. All other metrics are available on all rows, the task's metrics also on each
-    experience, and precision, recall and f1 also on each class.
+    are available on any group. So are, of written answers, ``corpus_chrf``, ``corpus_bleu``, ``rouge_l`` and
+    ``exact_match``, over the rows of the group together. All other metrics are available on all rows, the task's
+    metrics also on each experience, and precision, recall and f1 also on each class.
 
     >>> from cl.testing import sample_evaluation
     >>> evaluation, rows = sample_evaluation([1, 1, 1, 0] * 20, [1, 1, 1, 1] * 20)
@@ -58,8 +59,8 @@ class Rule(Gate):
             raise ValueError(wrong)
         if self.trend is not None and (self.of != "score" or self.on not in ("all", "each_experience")):
             raise ValueError("trend is available for score only, on all or each_experience")
-        if isinstance(self.on, Slice) and self.of not in PER_ROW_METRICS:
-            raise ValueError(f"'{self.of}' has no per-row values; on a slice there are: {', '.join(PER_ROW_METRICS)}")
+        if isinstance(self.on, Slice) and self.of not in SLICED_METRICS:
+            raise ValueError(f"'{self.of}' has no per-row values; on a slice there are: {', '.join(SLICED_METRICS)}")
         if self.relative is not None and self.relative.test == "mcnemar" and self.of not in ("score", "forgetting"):
             raise ValueError(f"mcnemar compares right and wrong answers, not '{self.of}'")
         return self

@@ -10,6 +10,7 @@ from cl.reports.measurements import (
     UNDECIDED,
     describe_balance,
     describe_baselines,
+    describe_comparisons,
     describe_cut,
     describe_early_signs,
     describe_end_to_end,
@@ -79,6 +80,7 @@ def reason_lines(cycles: list[Cycle]) -> list[str]:
             described = (
                 describe_baselines,
                 describe_end_to_end,
+                describe_comparisons,
                 describe_early_signs,
                 describe_faults,
                 describe_balance,

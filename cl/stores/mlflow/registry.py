@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cl import plugins
 from cl.errors import IntegrityError, StoreError
 from cl.process.progress import stage
 from cl.records import VersionInfo
@@ -37,6 +38,8 @@ from cl.stores.mlflow.version_files import VersionFiles, artifacts_of_model, fol
 from cl.tasks import Column, Task, ValueKind
 
 PYFUNC_MODEL = Path(__file__).parent / "pyfunc_model.py"
+RESPONSES_AGENT = Path(__file__).parent / "responses_agent.py"
+"""The code by which stock MLflow loads a version, and one that converses."""
 SHARE = "cl.share"  # tag of a version
 SMOKE_TAG = "cl.smoke"  # tag of a version: whether it passed its last smoke test
 GATES, DIGEST, PARENT, COMPARED, FORM = "cl.gates", "cl.gates_digest", "cl.parent", "cl.compared", "cl.form"
@@ -247,12 +250,14 @@ class Registry:
             return known
         import mlflow
 
+        task = plugins.build(Task, json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
+        converses = task.schema.input is not None and task.schema.input.kind is ValueKind.MESSAGES
         with translate_mlflow_errors(self.tracking_uri), self.runs.tracking(), mlflow.start_run(run_id=run):
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(PYFUNC_MODEL),
+                python_model=str(RESPONSES_AGENT if converses else PYFUNC_MODEL),
                 artifacts={"learner": learner.resolve().as_uri()},  # MLflow would unquote a path
-                signature=_signature(learner),
+                signature=None if converses else _signature(task),  # an agent's is MLflow's own
                 pip_requirements=requirements(*(["onnxruntime"] if any(learner.rglob("*.onnx")) else [])),
                 tags=tags,
             )
@@ -331,7 +336,7 @@ def _read_digests(tag: str | None) -> dict[str, str] | None:
     return digests
 
 
-def _signature(learner: Path) -> Any:
+def _signature(task: Task) -> Any:
     """Return the task's input and output columns, for MLflow's model page and for serving.
 
     Lists that come in have no type: MLflow would refuse a whole frame for one missing list, and turn a missing token
@@ -341,9 +346,6 @@ def _signature(learner: Path) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Array
 
-    from cl import plugins
-
-    task = plugins.build(Task, json.loads((learner / "learner.json").read_text(encoding="utf-8"))["task"])
     answer = task.schema.answer
 
     def specification(column: Column) -> ColSpec:

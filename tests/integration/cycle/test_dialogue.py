@@ -193,3 +193,65 @@ def test_what_is_no_conversation_is_set_aside_by_name(project) -> None:
     assert dict(zip(aside["id"], aside["reason"], strict=True)) == {
         f"r5-{row}": reason for row, (_, reason) in broken.items()
     }
+
+
+@pytest.fixture
+def agent(project) -> Any:
+    """The champion as stock MLflow loads it, without traces of what it is asked."""
+    import mlflow
+
+    with open_stores(project, configuration.load(project.config)).registry.runs.tracking():
+        mlflow.tracing.disable()
+        try:
+            yield mlflow.pyfunc.load_model("models:/shop/2")
+        finally:
+            mlflow.tracing.enable()
+
+
+def test_stock_mlflow_loads_a_version_as_an_agent_that_answers_and_streams_as_predict_does(project, agent) -> None:
+    assert not list(project.root.rglob("*.pkl"))
+    assert type(agent.get_raw_model()).__name__ == "ConversingModel"
+    assert agent.metadata.metadata["task"] == "agent/v1/responses"
+    lasts = ("please the old card", "where is the loan", "is old the parcel")
+    expected = cl.Project.open(project.root).predict([json.dumps({"messages": asked(last)}) for last in lasts])
+    for last, answer, confidence in zip(lasts, expected["prediction"], expected["confidence"], strict=True):
+        response = agent.predict({"input": asked(last)})
+        (item,) = response["output"]
+        assert item["role"] == "assistant" and item["content"] == [{"type": "output_text", "text": answer, **NO_NOTES}]
+        assert response["custom_outputs"]["confidence"] == pytest.approx(confidence, abs=1e-4)
+        *deltas, done = agent.predict_stream({"input": asked(last)})
+        assert "".join(event["delta"] for event in deltas) == answer and len(deltas) > 1
+        assert {event["type"] for event in deltas} == {"response.output_text.delta"}
+        assert done["type"] == "response.output_item.done" and done["item"]["content"][0]["text"] == answer
+        assert {event["item_id"] for event in deltas} == {done["item"]["id"]}
+
+
+NO_NOTES: dict[str, Any] = {"annotations": []}
+
+
+def test_turns_may_have_parts_and_what_is_no_conversation_is_refused_in_a_line(agent) -> None:
+    from mlflow.exceptions import MlflowException
+
+    parts = [{"role": "user", "content": [{"type": "input_text", "text": "please the old card"}]}]
+    plain = agent.predict({"input": [{"role": "user", "content": "please the old card"}]})
+    assert agent.predict({"input": parts})["output"][0]["content"] == plain["output"][0]["content"]
+    output = {"type": "function_call_output", "call_id": "c1", "output": "42"}
+    for turns, why in (
+        ([], "no turn of the user"),
+        ([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}], "ends with a turn of the assi"),
+        ([{"role": "user", "content": "hi"}, output], "is no turn but 'function_call_output'"),
+    ):
+        for ask in (agent.predict, lambda request: list(agent.predict_stream(request))):
+            with pytest.raises(MlflowException, match=why):
+                ask({"input": turns})
+
+
+def test_mlflows_own_server_answers_invocations_of_an_agent(agent) -> None:
+    from fastapi.testclient import TestClient
+    from mlflow.pyfunc.scoring_server import init
+
+    with TestClient(init(agent)) as client:
+        answer = client.post("/invocations", json={"input": asked("please the old card")})
+        refused = client.post("/invocations", json={"input": []})
+    assert answer.status_code == 200 and answer.json()["output"][0]["content"][0]["text"] == "my card is lost"
+    assert refused.status_code == 400 and "no turn of the user" in refused.json()["message"]

@@ -77,10 +77,11 @@ def writer(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def learned_twice(writer: Path, tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
+def learned_twice(writer: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> ProjectFolder:
     """A project after two cycles; copy it: nobody may change it."""
     torch.set_num_threads(1)
-    project = writing_project(tmp_path_factory.mktemp("written") / "shop", writer)
+    drift = {"encoder": str(tiny_model), "max_rows": 200, "reference_rows": 200, "report": "always"}
+    project = writing_project(tmp_path_factory.mktemp("written") / "shop", writer, drift=drift)
     for name, words, seed in (("one", ["card", "parcel"], 1), ("two", ["loan", "fee"], 2)):
         replies(words, 60, seed=seed).to_csv(project.root / "inbox" / f"{name}.csv", index=False)
         (cycle,) = run_waiting(project)
@@ -107,6 +108,22 @@ def test_what_two_cycles_have_taught_is_written_and_a_step_back_forgets_the_seco
     assert list(shop.predict(["please help the old card"])["prediction"]) == ["my card is lost"]
     (loan,) = shop.load("1").predict(pd.DataFrame({"prompt": ["where is the old loan"]}))["completion"]
     assert loan != "my loan is lost"
+
+
+def test_prompts_are_compared_by_the_encoder_and_answers_by_what_the_champion_writes(project) -> None:
+    findings = {finding.detector: finding for finding in cl.Project.open(project.root).history()[-1].drift.findings}
+    tested = {name for name, finding in findings.items() if finding.p_value is not None}
+    assert {"embedding_mmd", "novelty", "descriptors", "answer_length", "refusals", "answer_nll"} <= tested
+    assert findings["embedding_mmd"].drifted and findings["answer_nll"].drifted and not findings["refusals"].drifted
+    assert "p < 0.0001" in findings["answer_nll"].summary
+
+
+def test_the_report_shows_answers_side_by_side_and_every_number_of_a_model_that_writes(project) -> None:
+    page = cl.Project.open(project.root).report().read_text()
+    assert "answers side by side" in page and "lengths of the answers" in page
+    assert "my card is lost" in page and "KL from the champion on new prompts" in page
+    assert "written rows together: chrF" in page and "words of the answers over those of the true ones" in page
+    assert "NLL of the true answers" in page and "of general texts" in page
 
 
 def test_both_versions_share_one_base_that_the_project_keeps(project, writer) -> None:

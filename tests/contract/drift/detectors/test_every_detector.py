@@ -20,6 +20,8 @@ def snapshot(rows: int, seed: int, *, constant: bool = False) -> Snapshot:
     frame["prediction"] = labels
     frame["confidence"] = 0.5 if constant else rng.uniform(size=rows)
     frame["score"] = 1.0 if constant else rng.integers(0, 2, rows).astype(float)
+    frame["answer"] = "we can" if constant else rng.choice(["i cannot say", "we send one today", "yes"], rows)
+    frame["nll"] = 1.0 if constant else rng.uniform(size=rows)
     embeddings = np.ones((rows, 8)) if constant else rng.normal(size=(rows, 8))
     return Snapshot(frame, embeddings.astype(np.float32), ("card", "fee", "loan"))
 
