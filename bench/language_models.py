@@ -210,7 +210,15 @@ def learn_ours(config: Config, stream: Stream, scores: Scores, folder: Path) -> 
 
 
 def learn_with_trl(
-    config: Config, stream: Stream, scores: Scores, folder: Path, *, python: str, packing: bool, threads: int
+    config: Config,
+    stream: Stream,
+    scores: Scores,
+    folder: Path,
+    *,
+    python: str,
+    packing: bool,
+    bf16: bool,
+    threads: int,
 ) -> list[dict[str, float]]:
     """Let TRL learn the experiences, score its adapters, and return what each took."""
     learner = new_learner(config)
@@ -233,6 +241,7 @@ def learn_with_trl(
         "batch_size": config.training.batch_size,
         "max_length": config.model.max_length,
         "packing": packing,
+        "bf16": bf16,
         "seed": config.seed,
         "threads": threads,
         "out": str(folder),
@@ -318,6 +327,9 @@ def main() -> None:
     parser.add_argument("--python", default="python", help="of the environment with TRL")
     parser.add_argument("--soup", default="soup", help="the command of the environment with Soup")
     parser.add_argument("--packing", action="store_true", help="let TRL pack")
+    parser.add_argument(
+        "--bf16", action="store_true", help="let TRL compute in bfloat16, as the others do where it is native"
+    )
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -350,6 +362,7 @@ def main() -> None:
                         Path(scratch),
                         python=given.python,
                         packing=given.packing,
+                        bf16=given.bf16,
                         threads=given.threads,
                     )
                 elif way in SOUP:

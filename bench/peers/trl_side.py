@@ -1,7 +1,7 @@
 """TRL's SFTTrainer with LoRA on one experience after the other, called by bench/language_models.py.
 
 The argument is a JSON file: base, experiences (files of JSON lines with prompt and completion), system, rank, alpha,
-targets, learning_rate, epochs, batch_size, max_length, packing, seed, threads and out. After each experience the
+targets, learning_rate, epochs, batch_size, max_length, packing, bf16, seed, threads and out. After each experience the
 adapter is saved to out/NUMBER; processor and wall seconds of training, and its tokens, are printed as JSON.
 """
 
@@ -59,6 +59,7 @@ def main(given: dict[str, Any]) -> None:
             weight_decay=0.01,
             max_length=given["max_length"],
             packing=given["packing"],
+            bf16=given["bf16"],
             gradient_checkpointing=False,
             save_strategy="no",
             report_to="none",

@@ -173,11 +173,14 @@ class VllmVersions:
         return True
 
     def _drop_leftovers(self) -> None:
-        """Unload what an earlier process of this project has left on the server."""
+        """Unload what an earlier process of this project has left on the server, and remove its files."""
         ours = {self.name(version) for version in self._paths}
         for name in self._client.adapters():
             if name.startswith(self.name("")) and name not in ours:
                 self._client.unload(name)
+        for path in self._folder.iterdir():
+            if path.name.startswith(self.name("")) and path not in self._paths.values():
+                shutil.rmtree(path, ignore_errors=True)
 
     def _check_length(self, needed: int) -> None:
         longest = self._client.longest()

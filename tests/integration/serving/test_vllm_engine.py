@@ -150,10 +150,12 @@ def test_an_adapter_that_the_server_has_under_the_name_but_from_elsewhere_is_rep
 
 
 def test_what_an_earlier_process_left_is_unloaded(shop: Shop) -> None:
-    shop.server.load("other", str(_adapter_of(shop, "2")))
+    adapter = _adapter_of(shop, "2")
+    shop.server.load("other", str(adapter))
     shop.server.adapters["shop@41"] = "/gone"
     shop.load("1")
     assert sorted(shop.server.adapters) == ["other", "shop@1"]
+    assert [path.name.split("-")[0] for path in adapter.parent.iterdir()] == ["shop@1"]
 
 
 def test_a_released_version_is_unloaded_after_its_last_answer(shop: Shop) -> None:
