@@ -161,6 +161,8 @@ class VllmClient:
         return chunks
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        if self._now.is_closed:
+            raise UnreachableError("this server stops")
         try:
             answer = self._now.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -18,7 +18,7 @@ from cl.models.language_files import TRAINED, outline_trained
 from cl.models.probes import Probe, load_probes
 from cl.registry.export_language import write_adapter
 from cl.serving.served_model import ServedModel
-from cl.serving.vllm.client import VllmClient, VllmError
+from cl.serving.vllm.client import UnreachableError, VllmClient, VllmError
 from cl.stores.files import move_into_place
 from cl.stores.version_folder import former_labels
 
@@ -65,6 +65,7 @@ class VllmVersions:
             UnreachableError: the server does not answer.
             UnservableError: the server cannot load it, or answers as another version or as the base.
         """
+        self._client.adapters()  # nothing else is worth its time while the server does not answer
         learner, trained = outline_trained(folder)
         if learner.has_decoder:
             raise UnservableError(
@@ -151,6 +152,8 @@ class VllmVersions:
             if name in self._client.adapters():
                 self._client.unload(name)
                 log.info("version %s is unloaded from the vLLM server", version)
+        except UnreachableError as error:  # a later load drops what is left
+            log.debug("version %s was not unloaded: %s", version, error)
         except PerennialError as error:
             log.warning("version %s could not be unloaded from the vLLM server: %s", version, error)
         shutil.rmtree(path, ignore_errors=True)
