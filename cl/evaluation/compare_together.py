@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cl.gating.paired_counts import PairedCounts
-from cl.records import Comparison
+from cl.records import ScoresTogether
 from cl.records.evaluation import TOGETHER
 
 RESAMPLES = 2_000
@@ -17,7 +17,7 @@ def store_counts(counts: np.ndarray) -> pd.Series:
     return pd.Series(counts[:, 0] if counts.shape[1] == 2 else list(counts.astype(np.int64)))
 
 
-def compare_together(table: pd.DataFrame, *, seed: int) -> list[Comparison]:
+def compare_together(table: pd.DataFrame, *, seed: int) -> list[ScoresTogether]:
     """Return challenger and champion by each score whose counts are stored; [] without a champion.
 
     Args:
@@ -28,8 +28,8 @@ def compare_together(table: pd.DataFrame, *, seed: int) -> list[Comparison]:
     return [_compare(counts, seed) for counts in paired if counts is not None]
 
 
-def _compare(counts: PairedCounts, seed: int) -> Comparison:
-    return Comparison(
+def _compare(counts: PairedCounts, seed: int) -> ScoresTogether:
+    return ScoresTogether(
         metric=counts.metric,
         challenger=counts.score_now,
         champion=counts.score_before,

@@ -9,10 +9,10 @@ from cl.records.evaluation import (
     NUMERIC_COLUMNS,
     Baselines,
     BaselineScores,
-    Comparison,
     Control,
     Evaluation,
     Score,
+    ScoresTogether,
 )
 from cl.records.experience import ANNOTATED, DESCRIPTIONS, SPLITS, WEIGHT, Experience, Validation
 from cl.records.gates import TABLE, GateReport, Part, Regression, Verdict
@@ -43,7 +43,6 @@ __all__ = [
     "Baselines",
     "Challenger",
     "ChangedGroup",
-    "Comparison",
     "CompressionResult",
     "Control",
     "ControlArm",
@@ -69,6 +68,7 @@ __all__ = [
     "Regression",
     "RungResult",
     "Score",
+    "ScoresTogether",
     "Search",
     "Training",
     "Trial",

@@ -105,7 +105,7 @@ class Control(Record):
         return {name: value for name, value in numbers.items() if value is not None}
 
 
-class Comparison(Record):
+class ScoresTogether(Record):
     """Challenger and champion by a score of all rows together that both answered."""
 
     metric: str
@@ -159,7 +159,7 @@ class Evaluation(Record):
         default_factory=dict, description="Further measurements of the challenger, by name: brier, latency_p95_ms, ..."
     )
     champion_numbers: dict[str, float] = Field(default_factory=dict, description="The same for the champion")
-    comparisons: list[Comparison] = Field(
+    comparisons: list[ScoresTogether] = Field(
         default_factory=list, description="Written answers: scores of all rows together, by paired bootstrap"
     )
     per_class: dict[str, dict[str, float]] = Field(
