@@ -41,7 +41,7 @@ class LoRA(Tuning):
     alpha: float = Field(16.0, gt=0, description="The update is scaled by alpha / rank")
     targets: list[str] | None = Field(
         None,
-        description="Names of the layers to adapt; null: those between the attention of a language model, of any other "
+        description="Names of the layers to adapt; null: the MLP's of a language model, of any other "
         "peft's choice, else query and value",
     )
     rslora: bool = Field(
@@ -86,7 +86,7 @@ class LoRA(Tuning):
 def _default_targets(encoder: nn.Module) -> list[str] | None:
     """Return the layers to adapt; None: peft's choice.
 
-    Of a model that writes, those between its attention: they learn as much as queries and values and forget less
+    Of a model that writes, those of its MLP: they learn as much as queries and values and forget less
     (PEFT's comparison of methods on MetaMathQA). Of a family for which peft has no choice: queries and values, else
     all.
     """
